@@ -1,0 +1,95 @@
+"""What can go wrong, as one tree of exceptions.
+
+A message is a sentence for the person who asked: it names the object, the value, and what would have been accepted.
+``exit_code`` is what the command line ends with and ``title`` heads the REST problem document, so that every face
+reports one error the same way.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "Cancelled",
+    "ComputeError",
+    "DataError",
+    "NoDataError",
+    "ProviderError",
+    "QuantkitError",
+    "SettingsError",
+    "StoreError",
+    "UnknownChoiceError",
+    "UnknownSymbolError",
+    "UsageError",
+]
+
+
+class QuantkitError(Exception):
+    """Root of every error that quantkit raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+    title: ClassVar[str] = "quantkit could not answer"
+
+
+class UsageError(QuantkitError, ValueError):
+    """The question itself is malformed: a symbol, period, interval, level or date that nothing could satisfy."""
+
+    exit_code = 2
+    title = "The question cannot be understood"
+
+
+class UnknownChoiceError(UsageError):
+    """A name that is not in a :class:`~quantkit.core.registry.Registry`; the message lists its choices."""
+
+    title = "Unknown choice"
+
+
+class SettingsError(UsageError):
+    """The environment or quantkit.toml says something that cannot be used."""
+
+    title = "Unusable setting"
+
+
+class NoDataError(QuantkitError):
+    """The question is fine, but there is no data to answer it from."""
+
+    exit_code = 3
+    title = "No data"
+
+
+class UnknownSymbolError(NoDataError):
+    """No provider in use knows the symbol; the message offers the nearest known ones."""
+
+    title = "Unknown symbol"
+
+
+class DataError(QuantkitError, ValueError):
+    """Data breaks its shape (NaN, unordered, too short); the message names the row and the column."""
+
+    exit_code = 3
+    title = "Unusable data"
+
+
+class ProviderError(QuantkitError):
+    """A market data vendor refused or failed; the message carries the vendor's own words."""
+
+    exit_code = 4
+    title = "Market data vendor"
+
+
+class StoreError(QuantkitError):
+    """The database cannot be read or written: corrupt, read-only, locked, or its disk is full."""
+
+    title = "Store"
+
+
+class ComputeError(QuantkitError):
+    """A computation could not be finished anywhere."""
+
+    title = "Computation"
+
+
+class Cancelled(QuantkitError):  # noqa: N818 - not a failure, like asyncio.CancelledError
+    """The person who asked has withdrawn the question."""
+
+    title = "Cancelled"

@@ -1,0 +1,69 @@
+"""Prices to returns and back, and annualisation, which happens here and nowhere else.
+
+Conventions: simple per-period returns as decimals; logarithmic ones are always called ``log_returns``. Inside quantkit
+everything is per period; it is annualised at the edge, with the number of periods in a year explicit.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, overload
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["annualise_return", "annualise_volatility", "compound", "log_returns", "prices_from", "simple_returns"]
+
+Frame = TypeVar("Frame", pd.Series, pd.DataFrame)
+
+
+def prices_from(bars: pd.DataFrame) -> pd.Series:
+    """Total-return price of each bar: ``adj_close`` where the vendor gives it throughout, else ``close``.
+
+    A series with a few NaN in ``adj_close`` falls back as a whole: splicing adjusted with raw prices would invent a
+    return at every seam.
+    """
+    adjusted = bars["adj_close"]
+    chosen = bars["close"] if adjusted.isna().any() else adjusted
+    return chosen.rename(bars.attrs.get("symbol", "price"))
+
+
+def simple_returns(prices: Frame) -> Frame:
+    """``p[t] / p[t-1] - 1``; one row shorter than `prices`.
+
+    Examples
+    --------
+    >>> simple_returns(pd.Series([100.0, 110.0, 99.0])).round(6).tolist()
+    [0.1, -0.1]
+    """
+    return (prices / prices.shift(1) - 1.0).iloc[1:]
+
+
+def log_returns(prices: Frame) -> Frame:
+    """``ln p[t] - ln p[t-1]``; one row shorter than `prices`."""
+    return np.log(prices).diff().iloc[1:]
+
+
+@overload
+def compound(returns: pd.Series) -> float: ...
+@overload
+def compound(returns: pd.DataFrame) -> pd.Series: ...
+def compound(returns: pd.Series | pd.DataFrame) -> float | pd.Series:
+    """Total return over the whole of `returns`: ``prod(1 + r) - 1``."""
+    total = (1.0 + returns).prod() - 1.0
+    return total if isinstance(total, pd.Series) else float(total)
+
+
+def annualise_return(total_return: float, *, periods: int, periods_per_year: float) -> float:
+    """Geometric annual return of a `total_return` earned over `periods`.
+
+    Examples
+    --------
+    >>> round(annualise_return(0.21, periods=504, periods_per_year=252), 10)
+    0.1
+    """
+    return float((1.0 + total_return) ** (periods_per_year / periods) - 1.0)
+
+
+def annualise_volatility(volatility: float, *, periods_per_year: float) -> float:
+    """Per-period standard deviation times the square root of the periods in a year."""
+    return float(volatility * np.sqrt(periods_per_year))

@@ -1,0 +1,102 @@
+"""Settings, from the environment and ``quantkit.toml``; keys are never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from quantkit.core.errors import SettingsError
+from quantkit.core.schema import check_symbols
+
+__all__ = ["DEFAULT_WATCHLIST", "Settings"]
+
+DEFAULT_WATCHLIST = ("AAPL", "AMZN", "GOOG", "META", "MSFT", "NFLX", "NVDA", "^GSPC")
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What can be set; each is ``QUANTKIT_`` and its name in upper case, or a line of ``quantkit.toml``.
+
+    With nothing set: the embedded sample, SQLite in the platform's user data folder, everything on loopback.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="QUANTKIT_", extra="ignore", frozen=True, populate_by_name=True)
+
+    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("quantkit", appauthor=False)))
+    provider: Names = Field(default=("sample",), description="One provider, or several in order of preference")
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL instead of SQLite under home")
+    redis_url: SecretStr | None = None
+    watchlist: Names = DEFAULT_WATCHLIST
+    token: SecretStr | None = Field(default=None, description="What a visitor of the dashboards must know")
+    api_keys: SecretStr | None = None
+    max_kernels: int = Field(default=16, ge=1, le=1000)
+    scheduler: str | None = Field(default=None, description="Address of a Dask scheduler")
+    dashboard_port: int = Field(default=8866, ge=1, le=65535)
+    api_port: int = Field(default=8000, ge=1, le=65535)
+    keep_results_days: int = Field(default=90, ge=1)
+
+    alphavantage_api_key: SecretStr | None = Field(default=None, validation_alias="ALPHAVANTAGE_API_KEY")
+    massive_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("MASSIVE_API_KEY", "POLYGON_API_KEY")
+    )
+
+    @field_validator("provider", "watchlist", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("watchlist")
+    @classmethod
+    def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(check_symbols(list(value)))
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then quantkit.toml in the working directory."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path("quantkit.toml"))
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """The settings in force.
+
+        Raises
+        ------
+        SettingsError
+            A value cannot be used; names each setting, and what is wrong with it, without repeating secrets.
+        """
+        try:
+            return cls(**{name: value for name, value in overrides.items() if value is not None})
+        except ValidationError as error:
+            faults = "; ".join(
+                f"QUANTKIT_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+                for fault in error.errors(include_input=False, include_url=False)
+            )
+            raise SettingsError(f"unusable settings: {faults}") from None
+
+    @property
+    def database(self) -> Path:
+        """Where the SQLite file lies when no ``database_url`` is set."""
+        return self.home / "quantkit.db"
