@@ -1,0 +1,65 @@
+# Each target sets up .venv by itself and is quick when nothing has changed.
+#   make run     the dashboards on the embedded data
+#   make test    everything that proves it       make lint    ruff, mypy, layers
+#   make bench   ours beside a peer              make proof   statistical proof      make soak   endurance
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+NOTEBOOKS := $(wildcard notebooks/*.ipynb dashboards/*.ipynb)
+
+.DEFAULT_GOAL := run
+.PHONY: run test lint bench proof soak screens constraints clean
+
+# uv installs in seconds what takes pip minutes; where uv cannot reach the registry as pip is set up to, pip does it.
+define install
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "quantkit needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "installing quantkit and what it stands on into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.$(1)' || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(1)'
+	@touch $@
+endef
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(call install,)
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(call install,[test,lint,bench])
+	@touch $(VENV)/.run
+
+run: $(VENV)/.run
+	@$(BIN)/quantkit up
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --verify $(NOTEBOOKS)
+
+test: $(VENV)/.dev
+	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not proof and not soak"
+	$(BIN)/pytest -q --nbval-lax $(NOTEBOOKS) -p no:xdist
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+proof: $(VENV)/.dev
+	$(BIN)/pytest -q -m proof
+
+soak: $(VENV)/.dev
+	$(BIN)/pytest -q -m soak
+
+screens: $(VENV)/.dev
+	$(BIN)/python tools/screens.py
+
+# Pins every version, by name; kept pins stay where they still fit.
+constraints: $(VENV)/.dev
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+		--no-emit-index-url pyproject.toml tools/pins.in -o constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache screenshots

@@ -1,0 +1,164 @@
+"""The one way from a provider to a bar: ask, clean, store, read.
+
+A symbol's bars come from the store. What the store lacks is fetched once from the first provider that has it, cleaned
+(what is refused goes to quarantine), and stored; the embedded sample takes the same road as a live vendor.
+"""
+
+from __future__ import annotations
+
+import threading
+from difflib import get_close_matches
+
+import pandas as pd
+
+from quantkit.core.calendars import known_at
+from quantkit.core.errors import NoDataError, UnknownSymbolError
+from quantkit.core.schema import Interval, check_interval, check_symbol
+from quantkit.data.base import PROVIDERS, HistoryQuery, Instrument, Provider, Status
+from quantkit.data.cleaning import clean
+from quantkit.data.store import Store
+from quantkit.settings import Settings
+
+__all__ = ["Market"]
+
+
+class Market:
+    """Instruments and bars of the providers in use, kept in a store.
+
+    Parameters
+    ----------
+    settings : Settings
+        `provider` names the providers, in order of preference.
+    store : Store
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.providers: list[Provider] = [PROVIDERS[name](settings) for name in settings.provider]
+        self._fetching = threading.Lock()
+
+    def instruments(self) -> list[Instrument]:
+        """Every instrument that is stored or in a provider's catalogue, by symbol."""
+        known = {each.symbol: each for provider in self.providers for each in provider.catalogue()}
+        # A person's own import of a symbol stands before a catalogue's entry of the same name.
+        known |= {each.symbol: each for each in self.store.instruments()}
+        return [known[symbol] for symbol in sorted(known)]
+
+    def instrument(self, symbol: str) -> Instrument:
+        """What is known of `symbol`.
+
+        Raises
+        ------
+        UsageError
+            It is malformed.
+        UnknownSymbolError
+            No provider in use knows it; the message offers the nearest known ones.
+        """
+        symbol = check_symbol(symbol)
+        found = self.store.instrument(symbol)
+        if found is None:
+            for provider in self.providers:
+                for each in provider.catalogue():
+                    if each.symbol == symbol:
+                        return each
+            self._refuse(symbol)
+        return found  # type: ignore[return-value]
+
+    def status(self, instrument: Instrument) -> Status:
+        """How fresh the instrument's source is by its nature."""
+        for provider in self.providers:
+            if provider.name == instrument.source:
+                return provider.status
+        return "offline"
+
+    def bars(
+        self,
+        symbol: str,
+        interval: Interval = "1d",
+        *,
+        start: pd.Timestamp | None = None,
+        end: pd.Timestamp | None = None,
+        as_of: pd.Timestamp | None = None,
+    ) -> pd.DataFrame:
+        """Bars from `start` to `end` (both included, None for all), with their instrument in ``attrs``.
+
+        Raises
+        ------
+        NoDataError
+            There are none in that range, or none of that interval; says what there is.
+        """
+        instrument = self.ensure(symbol, interval)
+        bars = self.store.bars(instrument.symbol, interval, start=start, end=end, as_of=as_of)
+        if bars.empty:
+            self._explain_empty(instrument, interval, start, end, as_of)
+        bars.attrs = {
+            "symbol": instrument.symbol,
+            "name": instrument.name,
+            "interval": interval,
+            "currency": instrument.currency,
+            "calendar": instrument.calendar,
+            "source": instrument.source,
+            "price_basis": instrument.price_basis,
+            "status": self.status(instrument),
+        }
+        return bars
+
+    def ensure(self, symbol: str, interval: Interval = "1d") -> Instrument:
+        """Have the bars of `symbol` in the store, fetching them if nobody has yet."""
+        symbol, interval = check_symbol(symbol), check_interval(interval)
+        stored = self.store.instrument(symbol)
+        if stored is not None and (stored.source == "files" or self.store.fetched(symbol, interval) is not None):
+            return stored
+        instrument = self.instrument(symbol)
+        if interval not in instrument.intervals:
+            raise NoDataError(f"{symbol} has no {interval} bars here; it has {', '.join(instrument.intervals)}")
+        with self._fetching:
+            if self.store.fetched(symbol, interval) is None:
+                self._fetch(HistoryQuery(symbol, interval))
+        return self.instrument(symbol)
+
+    def _fetch(self, query: HistoryQuery) -> None:
+        provider = self.providers[0]
+        extract = provider.normalise(provider.extract(provider.build(query)), query)
+        instrument = extract.instrument
+        cleaned = clean(
+            extract.bars,
+            symbol=query.symbol,
+            interval=query.interval,
+            calendar=instrument.calendar,
+            source=provider.name,
+        )
+        self.store.put_instrument(instrument)
+        self.store.put_bars(
+            query.symbol,
+            query.interval,
+            cleaned.bars,
+            source=provider.name,
+            known=known_at(cleaned.bars.index, interval=query.interval, calendar=instrument.calendar),
+        )
+        self.store.put_quarantine(cleaned.quarantine)
+        self.store.put_repairs(query.symbol, query.interval, cleaned.repairs, source=provider.name)
+        if len(extract.actions):
+            self.store.put_actions(query.symbol, extract.actions, source=provider.name)
+        self.store.mark_fetched(query.symbol, query.interval, provider.name)
+
+    def _refuse(self, symbol: str) -> None:
+        for provider in self.providers:
+            provider.build(HistoryQuery(symbol))
+        near = get_close_matches(symbol, [each.symbol for each in self.instruments()], n=3)
+        raise UnknownSymbolError(f"{symbol} is not known" + (f"; did you mean {', '.join(near)}?" if near else ""))
+
+    def _explain_empty(
+        self,
+        instrument: Instrument,
+        interval: Interval,
+        start: pd.Timestamp | None,
+        end: pd.Timestamp | None,
+        as_of: pd.Timestamp | None,
+    ) -> None:
+        have = self.store.bar_range(instrument.symbol, interval)
+        asked = f"from {start.date() if start else 'the first'} to {end.date() if end else 'the last'}"
+        known = f" known on {as_of.date()}" if as_of else ""
+        there = f"it has {have[0].date()} to {have[1].date()}" if have else "it has none at all"
+        raise NoDataError(f"{instrument.symbol} has no {interval} bars {asked}{known}; {there}")
