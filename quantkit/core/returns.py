@@ -6,7 +6,7 @@ everything is per period; it is annualised at the edge, with the number of perio
 
 from __future__ import annotations
 
-from typing import TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -43,14 +43,9 @@ def log_returns(prices: Frame) -> Frame:
     return np.log(prices).diff().iloc[1:]
 
 
-@overload
-def compound(returns: pd.Series) -> float: ...
-@overload
-def compound(returns: pd.DataFrame) -> pd.Series: ...
-def compound(returns: pd.Series | pd.DataFrame) -> float | pd.Series:
-    """Total return over the whole of `returns`: ``prod(1 + r) - 1``."""
-    total = (1.0 + returns).prod() - 1.0
-    return total if isinstance(total, pd.Series) else float(total)
+def compound(returns: pd.Series | pd.DataFrame) -> Any:
+    """Total return over the whole of `returns`, ``prod(1 + r) - 1``: a float for a Series, a Series by column."""
+    return (1.0 + returns).prod() - 1.0
 
 
 def annualise_return(total_return: float, *, periods: int, periods_per_year: float) -> float:
