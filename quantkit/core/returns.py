@@ -45,7 +45,7 @@ def log_returns(prices: Frame) -> Frame:
 
 def compound(returns: pd.Series | pd.DataFrame) -> Any:
     """Total return over the whole of `returns`, ``prod(1 + r) - 1``: a float for a Series, a Series by column."""
-    return (1.0 + returns).prod() - 1.0
+    return (returns + 1.0).prod() - 1.0
 
 
 def annualise_return(total_return: float, *, periods: int, periods_per_year: float) -> float:

@@ -58,6 +58,12 @@ class WalkForward:
         Parameters are estimated every so many origins, the first one included.
     step : int
         Rows between origins.
+    live : bool
+        Whether the walk goes on to the last row, whose outcome nobody knows yet: what is decided there is then the
+        next step of the very procedure that was scored. `test` slices near the end are cut short.
+    anchored : bool
+        Whether refits stand on fixed rows (``origin + 1`` a multiple of `refit`, and the first origin), so that a new
+        row at the end changes nothing about older decisions.
 
     Examples
     --------
@@ -71,6 +77,8 @@ class WalkForward:
     window: int | None = None
     refit: int = 1
     step: int = 1
+    live: bool = False
+    anchored: bool = False
 
     def __post_init__(self) -> None:
         for name in ("origins", "horizon", "min_train", "refit", "step"):
@@ -88,21 +96,21 @@ class WalkForward:
         DataError
             Not one origin has `min_train` rows up to it and `horizon` after it.
         """
-        last = length - 1 - self.horizon
+        last = length - 1 - (0 if self.live else self.horizon)
         first = max(last - (self.origins - 1) * self.step, self.min_train - 1)
         first += (last - first) % self.step
         if last < self.min_train - 1:
             raise DataError(
                 f"{length} rows are too few for a walk-forward: "
-                f"{self.min_train} to learn from and {self.horizon} to be tested on are needed"
+                f"{self.min_train} to learn from and {0 if self.live else self.horizon} to be tested on are needed"
             )
         for count, origin in enumerate(range(first, last + 1, self.step)):
             start = 0 if self.window is None else max(origin + 1 - self.window, 0)
             yield Slice(
                 origin=origin,
                 train=slice(start, origin + 1),
-                test=slice(origin + 1, origin + 1 + self.horizon),
-                refit=count % self.refit == 0,
+                test=slice(origin + 1, min(origin + 1 + self.horizon, length)),
+                refit=count == 0 or (origin + 1 if self.anchored else count) % self.refit == 0,
             )
 
     def run(self, data: pd.DataFrame, decide: Callable[[pd.DataFrame, Slice], Decision]) -> list[Decision]:
