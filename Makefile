@@ -42,7 +42,8 @@ lint: $(VENV)/.dev
 
 test: $(VENV)/.dev
 	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not proof and not soak"
-	$(BIN)/pytest -q --nbval-lax $(NOTEBOOKS) -p no:xdist
+	home=$$(mktemp -d) && QUANTKIT_HOME=$$home $(BIN)/pytest -q --nbval-lax $(NOTEBOOKS); status=$$?; \
+		rm -rf $$home; exit $$status
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
