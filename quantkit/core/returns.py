@@ -6,14 +6,26 @@ everything is per period; it is annualised at the edge, with the number of perio
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-__all__ = ["annualise_return", "annualise_volatility", "compound", "log_returns", "prices_from", "simple_returns"]
+__all__ = [
+    "annualise_mean",
+    "annualise_return",
+    "annualise_volatility",
+    "compound",
+    "log_returns",
+    "per_period_rate",
+    "prices_from",
+    "simple_returns",
+]
 
 Frame = TypeVar("Frame", pd.Series, pd.DataFrame)
+Value = TypeVar("Value", float, NDArray[np.float64], pd.Series, pd.DataFrame)
 
 
 def prices_from(bars: pd.DataFrame) -> pd.Series:
@@ -48,7 +60,7 @@ def compound(returns: pd.Series | pd.DataFrame) -> Any:
     return (returns + 1.0).prod() - 1.0
 
 
-def annualise_return(total_return: float, *, periods: int, periods_per_year: float) -> float:
+def annualise_return(total_return: Value, *, periods: int | NDArray[np.int64], periods_per_year: float) -> Value:
     """Geometric annual return of a `total_return` earned over `periods`.
 
     Examples
@@ -56,9 +68,25 @@ def annualise_return(total_return: float, *, periods: int, periods_per_year: flo
     >>> round(annualise_return(0.21, periods=504, periods_per_year=252), 10)
     0.1
     """
-    return float((1.0 + total_return) ** (periods_per_year / periods) - 1.0)
+    return (1.0 + total_return) ** (periods_per_year / periods) - 1.0  # type: ignore[return-value]
 
 
-def annualise_volatility(volatility: float, *, periods_per_year: float) -> float:
+def annualise_mean(mean: Value, *, periods_per_year: float) -> Value:
+    """Arithmetic mean per period times the periods in a year."""
+    return mean * periods_per_year
+
+
+def annualise_volatility(volatility: Value, *, periods_per_year: float) -> Value:
     """Per-period standard deviation times the square root of the periods in a year."""
-    return float(volatility * np.sqrt(periods_per_year))
+    return volatility * math.sqrt(periods_per_year)
+
+
+def per_period_rate(annual_rate: float, *, periods_per_year: float) -> float:
+    """Rate per period that compounds to `annual_rate` in a year.
+
+    Examples
+    --------
+    >>> round(per_period_rate(0.05, periods_per_year=252), 8)
+    0.00019363
+    """
+    return math.expm1(math.log1p(annual_rate) / periods_per_year)
