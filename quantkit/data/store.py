@@ -1,0 +1,566 @@
+"""The store: bars with every earlier version, what was refused and repaired, and answers by fingerprint.
+
+Several processes read and write at once; each method is one short transaction. Nothing that a past answer was computed
+from is overwritten: a changed bar keeps its earlier version, and ``bars(as_of=...)`` answers as the store stood then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from quantkit.core.calendars import parse_time
+from quantkit.core.errors import DataError, SettingsError, StoreError
+from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, Interval, check_bars, check_interval, check_symbol
+from quantkit.data import series, tables
+from quantkit.data.base import Instrument
+from quantkit.data.connections import BUSY_TIMEOUT, Database
+from quantkit.data.series import Columns, Written
+from quantkit.settings import Settings
+
+__all__ = ["Change", "Store", "TaskProgress", "Written"]
+
+_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgress:
+    """How far a computation is: `done` of `total` steps, what it was `doing`, and when it said so (`updated`)."""
+
+    done: int
+    total: int
+    doing: str
+    updated: pd.Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write that changed bars of a series, somewhere from `first` to `last`; `seq` rises with every one."""
+
+    seq: int
+    symbol: str
+    interval: Interval
+    first: pd.Timestamp
+    last: pd.Timestamp
+
+
+class Store:
+    """What quantkit remembers; open it with :meth:`open`.
+
+    Every method may raise ``StoreError``, a sentence that names the file and says what to do, and then has changed
+    nothing.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.url = database.url
+
+    @classmethod
+    def open(cls, settings: Settings, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
+        """The store under ``settings.home``, created or brought to the current schema as needed.
+
+        Parameters
+        ----------
+        settings : Settings
+        busy_timeout : float
+            Seconds to wait for another process's transaction before giving up.
+
+        Raises
+        ------
+        SettingsError
+            ``database_url`` is set.
+        StoreError
+            The file cannot be opened, is damaged, or was made by a newer quantkit.
+        """
+        if settings.database_url is not None:
+            raise SettingsError(
+                "QUANTKIT_DATABASE_URL: PostgreSQL as the store arrives in a later release; unset it to use SQLite "
+                f"in {settings.database}"
+            )
+        return cls(Database(settings.database, busy_timeout=busy_timeout))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self.url}>"
+
+    # Instruments
+
+    def put_instrument(self, instrument: Instrument) -> None:
+        """Keep what is known of a symbol, in place of what was."""
+        row = asdict(instrument) | {"intervals": ",".join(instrument.intervals)}
+        row["symbol"] = check_symbol(instrument.symbol)
+        with self._database.write() as connection:
+            _upsert(connection, tables.instruments, [row])
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """What is known of `symbol`; None if nothing is."""
+        found = self._instruments(tables.instruments.c.symbol == check_symbol(symbol))
+        return found[0] if found else None
+
+    def instruments(self) -> list[Instrument]:
+        """Every symbol kept, in alphabetical order."""
+        return self._instruments(sa.true())
+
+    def _instruments(self, wanted: sa.ColumnElement[bool]) -> list[Instrument]:
+        table = tables.instruments
+        with self._database.read() as connection:
+            rows = connection.execute(sa.select(table).where(wanted).order_by(table.c.symbol)).mappings().all()
+        return [Instrument(**{**row, "intervals": tuple(row["intervals"].split(","))}) for row in rows]
+
+    # Bars
+
+    def put_bars(
+        self,
+        symbol: str,
+        interval: Interval,
+        bars: pd.DataFrame,
+        *,
+        source: str,
+        known: pd.DatetimeIndex | pd.Timestamp | None = None,
+    ) -> Written:
+        """Merge `bars` with those that stand, all of them or none.
+
+        A bar that stands already with the same values is left alone, so that putting twice is putting once; one
+        with other values replaces it, and the version before is kept.
+
+        Parameters
+        ----------
+        symbol : str
+        interval : {"1d", "1m"}
+        bars : DataFrame, shape (T, 6)
+            A bars frame, see ``core.schema``.
+        source : str
+            Who supplied them; a bar that is unchanged keeps its first one.
+        known : DatetimeIndex of length T, Timestamp or None
+            Since when a new bar counts as known, for ``as_of``: the close of its session for embedded or backfilled
+            ones; None is now. Corrections count from now whatever it says.
+
+        Returns
+        -------
+        Written
+            ``inserted``, ``corrected``, ``unchanged``.
+
+        Raises
+        ------
+        DataError
+            `bars` is not a bars frame, or `known` is not one time for each bar.
+        """
+        symbol, interval = check_symbol(symbol), check_interval(interval)
+        check_bars(bars, name=symbol)
+        if bars.empty:
+            return Written(0, 0, 0)
+        times = _micros(bars.index)
+        known_at = _known(known, len(bars), symbol)
+        new = Columns(times, np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy().T))
+        changes = tables.changes
+        with self._database.write() as connection:
+            # Stamps never fall, whatever the clock does: of two versions the later one must win at every as_of.
+            last = connection.execute(sa.select(changes.c.at).order_by(changes.c.seq.desc()).limit(1)).scalar()
+            now = max(_now(), (last or 0) + 1)
+            written, touched = series.merge(
+                connection, symbol, interval, new, source=source, known=known_at, now=now
+            )  # fmt: skip
+            if len(touched):
+                connection.execute(
+                    changes.insert().values(
+                        symbol=symbol, interval=interval, first=int(touched[0]), last=int(touched[-1]), at=now
+                    )
+                )
+        return written
+
+    def bars(
+        self,
+        symbol: str,
+        interval: Interval = "1d",
+        *,
+        start: Any = None,
+        end: Any = None,
+        as_of: Any = None,
+    ) -> pd.DataFrame:
+        """Bars from `start` to `end`, both included; empty where there are none.
+
+        Parameters
+        ----------
+        symbol : str
+        interval : {"1d", "1m"}
+        start, end : Timestamp, date, str or None
+            UTC; None is as far as there are bars.
+        as_of : Timestamp, date, str or None
+            Answer as the store stood at that moment: bars not known yet are absent, bars corrected since have their
+            value of then. None is now, with everything stored.
+
+        Returns
+        -------
+        DataFrame, shape (T, 6)
+            A bars frame, with ``symbol`` and ``interval`` in ``attrs``.
+        """
+        symbol, interval = check_symbol(symbol), check_interval(interval)
+        first = None if start is None else _micro(parse_time(start, name="start"))
+        last = None if end is None else _micro(parse_time(end, name="end"))
+        with self._database.read() as connection:
+            if as_of is None:
+                times, values = series.read(connection, symbol, interval, first, last)
+            else:
+                moment = _micro(parse_time(as_of, name="as_of"))
+                times, values = series.read_as_of(connection, symbol, interval, first, last, moment)
+        frame = pd.DataFrame(values.T, index=_index(times, "time"), columns=list(BAR_COLUMNS), copy=False)
+        frame.attrs = {"symbol": symbol, "interval": interval}
+        return frame
+
+    def bar_range(self, symbol: str, interval: Interval = "1d") -> tuple[pd.Timestamp, pd.Timestamp, int] | None:
+        """Time of the first and of the last bar, and how many there are; None without any."""
+        table = tables.bars
+        of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
+        # Each end by itself is one step in the index; both in one statement would walk through all of it.
+        wanted = sa.select(
+            sa.select(sa.func.min(table.c.time)).where(of).scalar_subquery(),
+            sa.select(sa.func.max(table.c.time)).where(of).scalar_subquery(),
+            sa.select(sa.func.count()).select_from(table).where(of).scalar_subquery(),
+        )
+        with self._database.read() as connection:
+            first, last, count = connection.execute(wanted).one()
+        return None if first is None else (_stamp(first), _stamp(last), int(count))
+
+    def bar_history(self, symbol: str, interval: Interval = "1d") -> pd.DataFrame:
+        """Every version of a bar that was replaced.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``time``, the six of a bars frame, ``source``, ``known_at``, ``replaced_at``; by time, then by age.
+        """
+        table = tables.bars_history
+        names = ("time", *BAR_COLUMNS, "source", "known_at", "replaced_at")
+        of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
+        return self._frame(table, names, of, (table.c.time, table.c.id), times=("time", "known_at", "replaced_at"))
+
+    def changes_since(self, seq: int) -> list[Change]:
+        """Writes that changed bars after the one numbered `seq`, oldest first."""
+        table = tables.changes
+        wanted = sa.select(table).where(table.c.seq > seq).order_by(table.c.seq)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        return [Change(row.seq, row.symbol, row.interval, _stamp(row.first), _stamp(row.last)) for row in rows]
+
+    def last_change(self) -> int:
+        """Number of the latest write that changed bars; 0 before the first."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(sa.func.max(tables.changes.c.seq))).scalar() or 0
+
+    def mark_fetched(self, symbol: str, interval: Interval, provider: str) -> None:
+        """Note that `provider` has just been asked for all it has of a series."""
+        row = {"symbol": check_symbol(symbol), "interval": check_interval(interval), "provider": provider, "at": _now()}
+        with self._database.write() as connection:
+            _upsert(connection, tables.fetches, [row])
+
+    def fetched(self, symbol: str, interval: Interval) -> tuple[str, pd.Timestamp] | None:
+        """Who was asked last for a series, and when; None if nobody was."""
+        table = tables.fetches
+        of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(table.c.provider, table.c.at).where(of)).one_or_none()
+        return None if row is None else (row.provider, _stamp(row.at))
+
+    # What cleaning refused and repaired, and what companies did
+
+    def put_quarantine(self, rows: pd.DataFrame) -> int:
+        """Keep rows that were refused, each once.
+
+        Parameters
+        ----------
+        rows : DataFrame
+            Columns ``symbol interval time rule reason text source line``; `time` is NaT where it could not be read,
+            `line` is NA where there is no file.
+
+        Returns
+        -------
+        int
+            How many were not kept before.
+        """
+        if rows.empty:
+            return 0
+        now = _now()
+        stamps = pd.to_datetime(rows["time"], utc=True)
+        kept = []
+        for row, stamp in zip(rows.to_dict("records"), stamps, strict=True):
+            about = {
+                "symbol": check_symbol(row["symbol"]),
+                "interval": str(row["interval"]),
+                "time": None if pd.isna(stamp) else _micro(stamp),
+                "rule": str(row["rule"]),
+                "reason": str(row["reason"]),
+                "text": None if pd.isna(row["text"]) else str(row["text"]),
+                "source": str(row["source"]),
+                "line": None if pd.isna(row["line"]) else int(row["line"]),
+            }
+            digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+            kept.append(about | {"digest": digest, "at": now})
+        count = sa.select(sa.func.count()).select_from(tables.quarantine)
+        with self._database.write() as connection:
+            before = connection.execute(count).scalar_one()
+            connection.execute(
+                _insert(connection, tables.quarantine).on_conflict_do_nothing(index_elements=["digest"]), kept
+            )
+            return connection.execute(count).scalar_one() - before
+
+    def quarantine(self, symbol: str | None = None) -> pd.DataFrame:
+        """Rows that were refused, in the columns of :meth:`put_quarantine`, oldest refusal first."""
+        table = tables.quarantine
+        names = ("symbol", "interval", "time", "rule", "reason", "text", "source", "line")
+        of = sa.true() if symbol is None else table.c.symbol == check_symbol(symbol)
+        frame = self._frame(table, names, of, (table.c.id,), times=("time",))
+        return frame.astype({"line": "Int64", "text": "str"})
+
+    def put_repairs(
+        self, symbol: str, interval: Interval, counts: Mapping[str, int], *, source: str, add: bool = False
+    ) -> None:
+        """Keep how often each rule repaired something in a series from `source`.
+
+        Parameters
+        ----------
+        counts : mapping of rule to count
+            Of the whole series; it replaces what was kept, so that reading the same file twice counts once.
+        add : bool
+            `counts` are of newly arrived rows only and add up with what was kept.
+        """
+        now = _now()
+        about = {"symbol": check_symbol(symbol), "interval": check_interval(interval), "source": source, "at": now}
+        rows = [{**about, "rule": rule, "count": int(count)} for rule, count in counts.items()]
+        table = tables.repairs
+        with self._database.write() as connection:
+            if not add:
+                same = [table.c[name] == about[name] for name in ("symbol", "interval", "source")]
+                connection.execute(table.delete().where(*same))
+            if rows:
+                insert = _insert(connection, table)
+                total = table.c.count + insert.excluded.count
+                connection.execute(
+                    insert.on_conflict_do_update(
+                        index_elements=list(table.primary_key), set_={"count": total, "at": now}
+                    ),
+                    rows,
+                )
+
+    def repairs(self, symbol: str | None = None) -> pd.DataFrame:
+        """How often each rule repaired something: columns ``symbol interval rule count source``."""
+        table = tables.repairs
+        of = sa.true() if symbol is None else table.c.symbol == check_symbol(symbol)
+        return self._frame(table, ("symbol", "interval", "rule", "count", "source"), of, tuple(table.primary_key))
+
+    def put_actions(self, symbol: str, actions: pd.DataFrame, *, source: str) -> None:
+        """Keep splits and dividends: columns ``time``, ``kind`` (``split`` or ``dividend``), ``value``."""
+        if actions.empty:
+            return
+        symbol, now = check_symbol(symbol), _now()
+        stamps = pd.to_datetime(actions["time"], utc=True)
+        rows = [
+            {"symbol": symbol, "time": _micro(stamp), "kind": str(kind), "value": float(value), "source": source,
+             "at": now}
+            for stamp, kind, value in zip(stamps, actions["kind"], actions["value"], strict=True)
+        ]  # fmt: skip
+        with self._database.write() as connection:
+            _upsert(connection, tables.actions, rows)
+
+    def actions(self, symbol: str) -> pd.DataFrame:
+        """Splits and dividends by time: columns ``time kind value source``."""
+        table = tables.actions
+        of = table.c.symbol == check_symbol(symbol)
+        names = ("time", "kind", "value", "source")
+        return self._frame(table, names, of, (table.c.time, table.c.kind), times=("time",))
+
+    # Quotes, results, tasks
+
+    def put_quote(self, symbol: str, quote: Mapping[str, Any]) -> None:
+        """Keep the latest quote (JSON-safe, without NaN) in place of the one before."""
+        row = {"symbol": check_symbol(symbol), "quote": _json(quote, f"the quote of {symbol}"), "at": _now()}
+        with self._database.write() as connection:
+            _upsert(connection, tables.quotes, [row])
+
+    def quote(self, symbol: str) -> dict[str, Any] | None:
+        """The latest quote kept; None without one."""
+        table = tables.quotes
+        with self._database.read() as connection:
+            text = connection.execute(sa.select(table.c.quote).where(table.c.symbol == check_symbol(symbol))).scalar()
+        return None if text is None else json.loads(text)
+
+    def put_result(
+        self, fingerprint: str, *, question: Mapping[str, Any], answer: Mapping[str, Any], seconds: float
+    ) -> None:
+        """Keep an answer (JSON-safe, without NaN) and the seconds it took; the first one under a fingerprint stays."""
+        row = {
+            "fingerprint": fingerprint,
+            "question": _json(question, f"the question of result {fingerprint}"),
+            "answer": _json(answer, f"the answer of result {fingerprint}"),
+            "computed_in": float(seconds),
+            "at": _now(),
+        }
+        with self._database.write() as connection:
+            connection.execute(
+                _insert(connection, tables.results).on_conflict_do_nothing(index_elements=["fingerprint"]), [row]
+            )
+
+    def result(self, fingerprint: str) -> dict[str, Any] | None:
+        """The answer kept under `fingerprint`, the same bits as were put; None without one."""
+        table = tables.results
+        with self._database.read() as connection:
+            text = connection.execute(sa.select(table.c.answer).where(table.c.fingerprint == fingerprint)).scalar()
+        return None if text is None else json.loads(text)
+
+    def report_progress(self, key: str, done: int, total: int, doing: str = "") -> None:
+        """Say how far the computation `key` is."""
+        row = {"key": key, "done": int(done), "total": int(total), "doing": doing, "at": _now()}
+        with self._database.write() as connection:
+            _upsert(connection, tables.tasks, [row])
+
+    def progress(self, key: str) -> TaskProgress | None:
+        """How far the computation `key` is; None if it has not said."""
+        table = tables.tasks
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(table).where(table.c.key == key)).one_or_none()
+        return None if row is None or row.done is None else TaskProgress(row.done, row.total, row.doing, _stamp(row.at))
+
+    def request_cancel(self, key: str) -> None:
+        """Ask the computation `key` to stop, whichever process it runs in."""
+        with self._database.write() as connection:
+            _upsert(connection, tables.tasks, [{"key": key, "cancelled": True, "at": _now()}])
+
+    def cancel_requested(self, key: str) -> bool:
+        """Whether someone has asked the computation `key` to stop."""
+        table = tables.tasks
+        with self._database.read() as connection:
+            return bool(connection.execute(sa.select(table.c.cancelled).where(table.c.key == key)).scalar())
+
+    def forget_task(self, key: str) -> None:
+        """Drop the progress of `key` and any request to cancel it."""
+        table = tables.tasks
+        with self._database.write() as connection:
+            connection.execute(table.delete().where(table.c.key == key))
+
+    # The whole
+
+    def data_version(self) -> int:
+        """A number that is another one after any connection, in this process or another, has committed."""
+        return self._database.data_version()
+
+    def backup(self, path: str | Path) -> None:
+        """Write a consistent copy to `path`, which must not exist, while everything keeps running."""
+        self._database.backup(Path(path).expanduser().absolute())
+
+    def check(self) -> list[str]:
+        """What is wrong with the database itself; empty when it is sound. Reads all of it."""
+        return self._database.check()
+
+    def prune(self, *, keep_results_days: int) -> int:
+        """Drop results older than that and the traces of tasks long over; bars and their history always stay.
+
+        Returns
+        -------
+        int
+            Results dropped.
+        """
+        now = _now()
+        changes = tables.changes
+        with self._database.write() as connection:
+            dropped = connection.execute(
+                tables.results.delete().where(tables.results.c.at < now - keep_results_days * _DAY)
+            ).rowcount
+            connection.execute(tables.tasks.delete().where(tables.tasks.c.at < now - _DAY))
+            newest = connection.execute(sa.select(sa.func.max(changes.c.seq))).scalar()
+            connection.execute(changes.delete().where(changes.c.at < now - 7 * _DAY, changes.c.seq != newest))
+            found = connection.execute(sa.select(changes.c.symbol, changes.c.interval).distinct()).all()
+        for symbol, interval in found:
+            with self._database.write() as connection:
+                series.pack(connection, symbol, interval)
+        return int(dropped)
+
+    def _frame(
+        self,
+        table: sa.Table,
+        names: Iterable[str],
+        of: sa.ColumnElement[bool],
+        order: tuple[sa.ColumnElement[Any], ...],
+        *,
+        times: tuple[str, ...] = (),
+    ) -> pd.DataFrame:
+        names = list(names)
+        wanted = sa.select(*(table.c[name] for name in names)).where(of).order_by(*order)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        frame = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
+        for name in names:
+            column = table.c[name]
+            if name in times:
+                frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True).astype(TIME_DTYPE)
+            elif isinstance(column.type, sa.Double):
+                frame[name] = frame[name].astype("float64")
+            elif isinstance(column.type, sa.Text):
+                frame[name] = frame[name].astype("str")
+        return frame
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert `rows`, or overwrite the columns they name in the rows of the same primary key."""
+    insert = _insert(connection, table)
+    keys = [column.name for column in table.primary_key]
+    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def _json(value: Mapping[str, Any], name: str) -> str:
+    try:
+        return json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{name} cannot be kept as JSON ({error}); NaN must be None, times must be text") from None
+
+
+def _known(known: pd.DatetimeIndex | pd.Timestamp | None, count: int, symbol: str) -> np.ndarray | None:
+    if known is None:
+        return None
+    if isinstance(known, pd.Timestamp):
+        return np.full(count, _micro(known))
+    if len(known) != count or known.hasnans:
+        raise DataError(f"{symbol}: `known` holds {len(known)} times for {count} bars; expected one for each, no NaT")
+    return _micros(known)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _micro(stamp: pd.Timestamp) -> int:
+    return int(stamp.tz_convert("UTC").as_unit("us").value)
+
+
+def _micros(index: pd.DatetimeIndex) -> np.ndarray:
+    return np.asarray(index.tz_convert("UTC").as_unit("us").asi8)
+
+
+def _stamp(micros: int) -> pd.Timestamp:
+    return pd.Timestamp(micros, unit="us", tz="UTC").as_unit("us")
+
+
+def _index(times: np.ndarray, name: str) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex(times.view("M8[us]"), name=name).tz_localize("UTC")
