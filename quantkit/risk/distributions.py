@@ -7,7 +7,7 @@ becomes. Values are returns of the position asked about, so that a loss is negat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ __all__ = [
     "normal_density",
 ]
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 
 class Distribution(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from quantkit.core.errors import ComputeError, UsageError
 
 __all__ = ["GARCH_KINDS", "GARCH_MINIMUM", "Garch", "GarchKind", "Innovations", "fit_garch"]
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 GarchKind = Literal["garch", "gjr", "egarch"]
 Innovations = Literal["normal", "t"]
 

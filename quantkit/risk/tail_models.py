@@ -7,7 +7,7 @@ the instrument's), as arrays.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from quantkit.risk.garch import GARCH_MINIMUM, Garch, fit_garch
 
 __all__ = ["EWMA_DECAY", "VAR_METHODS", "TailModel", "ewma_variance", "fit_pareto", "fit_student_t"]
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 
 #: RiskMetrics' decay for daily returns.
 EWMA_DECAY: Final = 0.94

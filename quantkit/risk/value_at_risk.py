@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ __all__ = [
     "value_at_risk",
 ]
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
 VarMethod = Literal["historical", "gaussian", "cornish_fisher", "student_t", "ewma", "fhs", "evt"]
 Side = Literal["long", "short"]
 Scaling = Literal["simulated", "scaled"]
