@@ -1,0 +1,29 @@
+"""Forecasts of the next bars, each beside the proof of what it has been worth."""
+
+from __future__ import annotations
+
+# Importing a model's module registers it; statsmodels and the like load where a model is fitted.
+from quantkit.forecast.base import FORECASTERS, Band, Contender, Forecast, Forecaster, ForecastStep, Trend
+from quantkit.forecast.naive import Drift, Naive
+from quantkit.forecast.arima import Arima  # isort: skip
+from quantkit.forecast.auto import Auto  # isort: skip
+from quantkit.forecast.predict import check_model, predict
+from quantkit.forecast.walk import check_horizon, check_origins
+
+__all__ = [
+    "FORECASTERS",
+    "Arima",
+    "Auto",
+    "Band",
+    "Contender",
+    "Drift",
+    "Forecast",
+    "ForecastStep",
+    "Forecaster",
+    "Naive",
+    "Trend",
+    "check_horizon",
+    "check_model",
+    "check_origins",
+    "predict",
+]
