@@ -282,8 +282,8 @@ common day, volumes equal) and against skfolio's (adjusted returns correlate abo
 
 - Daily bars are labelled by their session; minute bars by their start, in UTC. AZN.L is in pence (GBX), 9988.HK in
   Hong Kong dollars, all else in US dollars; `^GSPC` in index points.
-- `open high low close volume` are adjusted for splits; `adj_close` for dividends too, scaled so that it meets `close` at
-  the end of the series. The index has `adj_close` equal to its level: nothing is paid on an index level.
+- `open high low close volume` are adjusted for splits; `adj_close` for dividends too, scaled so that it meets `close`
+  at the end of the series. The index has `adj_close` equal to its level: nothing is paid on an index level.
 - *closes, adjusted*: only the close adjusted for splits and dividends is known, so the series carries
   `price_basis="adjusted"` and figures in currency on it are indicative.
 - Minute bars have no `adj_close`. Those of MSFT begin in the middle of 2022-05-18 and end in the middle of
@@ -297,11 +297,11 @@ market-prices carries quoted candles (split-adjusted) to 2022-06-15; skfolio car
 - To 2022-06-15: market-prices' candles, untouched.
 - After that: no open, high, low or volume is known, so they are absent and a chart has no candles there. The close is
   the quoted one, recovered from skfolio's: between two ex-dividend days the adjusted close is the quoted one times a
-  constant, and a quoted close is a whole number of cents, so the constant is the one at which every close of the stretch
-  falls on a cent. It changes on 2022-08-17 and 2022-11-16, and implies dividends of $0.62 and $0.68; on the sessions
-  before 2022-06-16 the same method returns market-prices' closes to the cent, which the build checks.
-- `adj_close` is skfolio's from 1990-01-02, times the one constant that makes it meet the last close. Before 1990 it is the
-  close times the constant of 1990 to 2003: the first dividend went ex on 2003-02-19.
+  constant, and a quoted close is a whole number of cents, so the constant is the one at which every close of the
+  stretch falls on a cent. It changes on 2022-08-17 and 2022-11-16, and implies dividends of $0.62 and $0.68; on the
+  sessions before 2022-06-16 the same method returns market-prices' closes to the cent, which the build checks.
+- `adj_close` is skfolio's from 1990-01-02, times the one constant that makes it meet the last close. Before 1990 it is
+  the close times the constant of 1990 to 2003: the first dividend went ex on 2003-02-19.
 """
 
 

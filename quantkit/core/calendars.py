@@ -25,6 +25,7 @@ __all__ = [
     "exchange_timezone",
     "known_at",
     "next_bars",
+    "on_calendar",
     "parse_time",
     "period_start",
     "periods_per_year",
@@ -156,6 +157,39 @@ def next_bars(last: pd.Timestamp, count: int, *, interval: Interval = "1d", cale
     if len(following) < count:
         raise UsageError(f"calendar {calendar} ends {exchange.last_session.date()}: no {count} bars after {last}")
     return pd.DatetimeIndex(following.astype(TIME_DTYPE), name="time")
+
+
+def on_calendar(times: pd.DatetimeIndex, *, interval: Interval = "1d", calendar: str = "XNYS") -> np.ndarray:
+    """Whether each time is one at which `calendar` can have a bar: a session's label, or a minute of the open market.
+
+    Times before the calendar's first or after its last session count as on it, since it cannot say.
+
+    Parameters
+    ----------
+    times : DatetimeIndex, shape (T,)
+        UTC, in any order.
+
+    Returns
+    -------
+    ndarray of bool, shape (T,)
+    """
+    exchange = _exchange(calendar)
+    asked = times.as_unit("us").asi8
+
+    def microseconds(moments: pd.Series | pd.DatetimeIndex) -> np.ndarray:
+        return pd.DatetimeIndex(moments).as_unit("us").asi8
+
+    sessions = microseconds(exchange.sessions)
+    unknown = (asked < sessions[0]) | (asked > sessions[-1])
+    if interval == "1d":
+        at = np.clip(np.searchsorted(sessions, asked), 0, len(sessions) - 1)
+        return np.asarray(unknown | (sessions[at] == asked))
+    opens, closes = microseconds(exchange.opens), microseconds(exchange.closes)
+    at = np.clip(np.searchsorted(opens, asked, side="right") - 1, 0, len(opens) - 1)
+    trading = (opens[at] <= asked) & (asked < closes[at])
+    # NaT, where a session has no break, is the smallest integer: nothing lies before its end.
+    lunch, after = microseconds(exchange.break_starts), microseconds(exchange.break_ends)
+    return np.asarray(unknown | (trading & ~((lunch[at] <= asked) & (asked < after[at]))))
 
 
 def known_at(times: pd.DatetimeIndex, *, interval: Interval = "1d", calendar: str = "XNYS") -> pd.DatetimeIndex:
