@@ -7,12 +7,14 @@ reports one error the same way.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
     "Cancelled",
     "ComputeError",
     "DataError",
+    "InfeasibleError",
     "NoDataError",
     "ProviderError",
     "QuantkitError",
@@ -87,6 +89,37 @@ class ComputeError(QuantkitError):
     """A computation could not be finished anywhere."""
 
     title = "Computation"
+
+
+class InfeasibleError(QuantkitError):
+    """No portfolio meets what was asked of it.
+
+    Parameters
+    ----------
+    message : str
+    binding : tuple of str
+        Constraints, in words, that cannot hold together; leaving out any one of them would make the rest possible.
+    relaxed : mapping of str to float
+        Least change of each constraint's limit with which a portfolio exists.
+    nearest : mapping of str to float
+        Weights of the portfolio that is best under the limits so relaxed; empty where there is none.
+    """
+
+    exit_code = 5
+    title = "Infeasible"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        binding: tuple[str, ...] = (),
+        relaxed: Mapping[str, float] | None = None,
+        nearest: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.binding = binding
+        self.relaxed = dict(relaxed or {})
+        self.nearest = dict(nearest or {})
 
 
 class Cancelled(QuantkitError):  # noqa: N818 - not a failure, like asyncio.CancelledError
