@@ -233,7 +233,7 @@ class Desk:
         if len(set(currencies.values())) > 1:
             said = ", ".join(f"{each} in {currency}" for each, currency in currencies.items())
             raise DataError(f"currencies are not mixed silently: {said}; choose symbols of one currency")
-        wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer")
+        wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer", sort=True)
         common = wide.dropna()
         if common.empty:
             spans = "; ".join(f"{s} {b.index[0].date()} to {b.index[-1].date()}" for s, b in frames.items())
@@ -314,14 +314,12 @@ class Desk:
         self, function: Any, data: tuple[pd.DataFrame, ...], question: dict[str, Any], progress: Progress
     ) -> Any:
         """The answer kept under the fingerprint of the question and its data, computed if nobody has yet."""
-        from quantkit.compute import Task, result_type
+        from quantkit.compute import Task
 
         key = fingerprint({"function": function.__name__, **question}, *data)
-        kept = self.store.result(key)
-        if kept is not None:
-            return result_type(function).from_dict(kept)
         task = Task(function=function, data=data, question={**question, "fingerprint": key}, fingerprint=key)
-        return self.compute.run(task, progress=progress)
+        kept = self.store.result(key)
+        return self.compute.run(task, progress=progress) if kept is None else task.result(kept)
 
     def _last_time(self, symbol: str, interval: Interval, as_of: pd.Timestamp | None) -> pd.Timestamp | None:
         if as_of is None:
