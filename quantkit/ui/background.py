@@ -1,0 +1,127 @@
+"""Slow questions off the thread that talks to the page: it never waits, and only the newest answer counts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any, TypeVar
+
+from quantkit.core.errors import Cancelled, QuantkitError
+from quantkit.core.progress import Progress
+
+__all__ = ["Background", "in_words"]
+
+Answer = TypeVar("Answer")
+_log = logging.getLogger(__name__)
+
+
+def in_words(error: BaseException) -> str:
+    """An exception as a sentence for the person who asked; what is not ours is named without its innards."""
+    text = str(error).strip() if isinstance(error, QuantkitError) else ""
+    return text or f"This could not be worked out ({type(error).__name__}). Try again; the log has the details."
+
+
+class Background:
+    """Asks questions on threads of its own, one line of questions to a slot.
+
+    In a slot the newest question wins: one that waits is dropped, one that runs is told through its `progress` that
+    nobody wants it any more, and its answer is thrown away. Slots don't wait for each other: a forecast that takes
+    seconds never stands before the next symbol's bars.
+
+    Answers are handed over on the event loop of the thread that made this object (a kernel's), so that widgets are
+    touched by one thread only; where there is no loop, on the worker's thread.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, ThreadPoolExecutor] = {}
+        self._newest: dict[str, int] = {}
+        self._waiting: dict[str, Future[None]] = {}
+        self._lock = Lock()
+        self._closed = False
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+
+    def ask(
+        self,
+        slot: str,
+        question: Callable[[Progress], Answer],
+        done: Callable[[Answer], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Have `question` answered; `done` gets the answer, `failed` a sentence.
+
+        Parameters
+        ----------
+        slot : str
+            Line of questions of which only the newest matters, such as ``bars``.
+        question : callable
+            Given a ``Progress`` that raises ``Cancelled`` once a newer question was asked.
+        """
+        with self._lock:
+            if self._closed:
+                return
+            ticket = self._newest[slot] = self._newest.get(slot, 0) + 1
+            line = self._lines.setdefault(slot, ThreadPoolExecutor(1, thread_name_prefix=f"quantkit-{slot}"))
+            waiting = self._waiting.get(slot)
+            if waiting is not None:
+                waiting.cancel()
+            self._waiting[slot] = line.submit(self._answer, slot, ticket, question, done, failed)
+
+    def forget(self, slot: str) -> None:
+        """Nobody wants the answer in `slot` any more."""
+        with self._lock:
+            self._newest[slot] = self._newest.get(slot, 0) + 1
+
+    def close(self) -> None:
+        """Drop what waits and let what runs end by itself."""
+        with self._lock:
+            self._closed = True
+            lines, self._lines = list(self._lines.values()), {}
+            self._newest = {slot: ticket + 1 for slot, ticket in self._newest.items()}
+        for line in lines:
+            line.shutdown(wait=False, cancel_futures=True)
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Wait until every question has been answered (for tests and scripts; only where there is no event loop)."""
+        for waiting in list(self._waiting.values()):
+            if not waiting.cancelled():
+                waiting.result(timeout)
+
+    def _answer(
+        self,
+        slot: str,
+        ticket: int,
+        question: Callable[[Progress], Answer],
+        done: Callable[[Answer], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        def progress(finished: int, total: int, doing: str = "") -> None:
+            if self._newest.get(slot) != ticket:
+                raise Cancelled(f"a newer question was asked in {slot}")
+
+        try:
+            answer = question(progress)
+        except Cancelled:
+            return
+        except Exception as error:
+            if not isinstance(error, QuantkitError):
+                _log.exception("a question in %s failed", slot)
+            sentence = in_words(error)
+            self._hand_over(slot, ticket, failed, sentence)
+        else:
+            self._hand_over(slot, ticket, done, answer)
+
+    def _hand_over(self, slot: str, ticket: int, receive: Callable[[Any], None], answer: Any) -> None:
+        def deliver() -> None:
+            if self._newest.get(slot) == ticket and not self._closed:
+                receive(answer)
+
+        if self._loop is None:
+            deliver()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(deliver)

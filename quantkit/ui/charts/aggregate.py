@@ -1,0 +1,147 @@
+"""Many bars to few candles: what a chart of any length hands to the browser.
+
+Pure numpy over columns that are read out of the frame once, so that a pan over a million bars costs a few
+milliseconds. Candles are aligned to multiples of their own length, counted from the first bar of the series: while one
+pans, a candle keeps its bars and nothing flickers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from quantkit.core.errors import UsageError
+from quantkit.core.schema import is_close_only
+
+__all__ = ["BarColumns", "Candles", "aggregate", "bars_per_candle"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarColumns:
+    """Columns of a bars frame, contiguous and drawable: nothing missing, high and low really the extremes.
+
+    Attributes
+    ----------
+    time : ndarray of int64, shape (T,)
+        Microseconds since 1970 UTC.
+    open, high, low, close, volume : ndarray of float64, shape (T,)
+        A missing open, high or low takes the close, a missing volume is 0. bqplot's OHLC mark draws nothing at all
+        when one row holds NaN or a high below another price.
+    close_only : bool
+        The series had no open, high and low to begin with: draw a line.
+    """
+
+    time: np.ndarray
+    open: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    volume: np.ndarray
+    close_only: bool
+
+    @classmethod
+    def from_frame(cls, bars: pd.DataFrame) -> BarColumns:
+        """Columns of `bars`; see ``quantkit.core.schema`` for what a bars frame is."""
+        close = bars["close"].to_numpy(dtype=float)
+        opened, high, low = (_filled(bars[name].to_numpy(dtype=float), close) for name in ("open", "high", "low"))
+        return cls(
+            time=bars.index.asi8,
+            open=opened,
+            high=np.maximum.reduce([opened, high, low, close]),
+            low=np.minimum.reduce([opened, high, low, close]),
+            close=np.ascontiguousarray(close),
+            volume=np.nan_to_num(bars["volume"].to_numpy(dtype=float), nan=0.0),
+            close_only=is_close_only(bars),
+        )
+
+    def __len__(self) -> int:
+        return len(self.close)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candles:
+    """Candles of equal length, oldest first.
+
+    Attributes
+    ----------
+    position : ndarray of float64, shape (n,)
+        Middle of each candle in bar numbers. Evenly spaced, also where the last candle is still incomplete: bqplot
+        takes the smallest gap for the width of all.
+    first, last : ndarray of int64, shape (n,)
+        Bar numbers that each candle covers, both included.
+    open, high, low, close, volume : ndarray of float64, shape (n,)
+    size : int
+        Bars to a candle.
+    """
+
+    position: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    open: np.ndarray
+    high: np.ndarray
+    low: np.ndarray
+    close: np.ndarray
+    volume: np.ndarray
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+def bars_per_candle(bars: int, limit: int) -> int:
+    """Fewest bars to a candle with which `bars` bars, wherever they begin, make at most `limit` candles.
+
+    Examples
+    --------
+    >>> bars_per_candle(800, 800), bars_per_candle(801, 800), bars_per_candle(1_000_000, 800)
+    (1, 2, 1252)
+    """
+    if limit < 2:
+        raise UsageError(f"limit {limit} is too small: a chart has at least 2 candles")
+    # One candle of the limit is spared, because aligned candles may overhang the range at both of its ends.
+    return 1 if bars <= limit else -(-bars // (limit - 1))
+
+
+def aggregate(columns: BarColumns, start: int = 0, stop: int | None = None, *, size: int = 1) -> Candles:
+    """Candles of `size` bars that cover bars `start` to `stop` (excluded).
+
+    A candle opens with its first bar and closes with its last; its high and low are the extremes, its volume the sum.
+    The first and last candle are completed from bars outside the range where there are any.
+
+    Parameters
+    ----------
+    columns : BarColumns, T bars
+    start, stop : int
+        Bar numbers; clipped to 0 and T.
+    size : int
+        Bars to a candle, see :func:`bars_per_candle`.
+    """
+    total = len(columns)
+    start = min(max(start, 0), total) // size * size
+    stop = total if stop is None else min(max(stop, start), total)
+    stop = min(-(-stop // size) * size, total)
+    if start >= stop:
+        nothing = np.empty(0)
+        bars = np.empty(0, dtype=np.int64)
+        return Candles(nothing, bars, bars, nothing, nothing, nothing, nothing, nothing, size)
+    first = np.arange(start, stop, size)
+    last = np.minimum(first + size, stop) - 1
+    if size == 1:
+        at = slice(start, stop)
+        values = [getattr(columns, name)[at] for name in ("open", "high", "low", "close", "volume")]
+    else:
+        at, edges = slice(start, stop), first - start
+        values = [
+            columns.open[first],
+            np.maximum.reduceat(columns.high[at], edges),
+            np.minimum.reduceat(columns.low[at], edges),
+            columns.close[last],
+            np.add.reduceat(columns.volume[at], edges),
+        ]
+    return Candles(first + (size - 1) / 2, first, last, *values, size)
+
+
+def _filled(values: np.ndarray, close: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.where(np.isfinite(values), values, close))

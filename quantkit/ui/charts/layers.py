@@ -1,0 +1,296 @@
+"""What is drawn over a price chart's bars: each layer owns its bqplot marks and redraws them from one view.
+
+A new overlay is a new subclass of :class:`Layer`, handed to ``CandleChart(layers=...)``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import bqplot as bq
+import numpy as np
+
+from quantkit.ui.charts.aggregate import BarColumns, Candles
+from quantkit.ui.theme import DARK, Tokens
+
+if TYPE_CHECKING:
+    from quantkit.forecast.base import Forecast
+
+__all__ = ["CandleLayer", "FanLayer", "LastPriceLayer", "Layer", "Scales", "View", "VolumeLayer"]
+
+#: Share of the figure's height that volume may take, and that prices leave free below them.
+VOLUME_SHARE = 0.16
+PRICE_FLOOR = 0.22
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What is looked at: all bars of the series, the candles drawn of them, and the range in sight.
+
+    Attributes
+    ----------
+    columns : BarColumns
+    candles : Candles
+        Of the range in sight and a margin on both sides.
+    low, high : float
+        The range in sight, in bar numbers.
+    forecast : Forecast or None
+    decimals : int
+        Of prices.
+    """
+
+    columns: BarColumns
+    candles: Candles
+    low: float
+    high: float
+    forecast: Forecast | None
+    decimals: int
+
+    @property
+    def seen(self) -> slice:
+        """Candles whose middle lies in the range in sight; at least one where there are any."""
+        position = self.candles.position
+        first = int(np.searchsorted(position, self.low, side="left"))
+        last = int(np.searchsorted(position, self.high, side="right"))
+        if first >= last:
+            first = min(first, max(len(position) - 1, 0))
+            last = first + 1
+        return slice(first, last)
+
+    @property
+    def anchors(self) -> np.ndarray:
+        """Two positions, one candle apart, that are never in sight.
+
+        bqplot takes the width of all candles and bars from the smallest gap; rising and falling candles are separate
+        marks whose own gaps differ.
+        """
+        far = -4.0 * len(self.columns) - 1000.0 * self.candles.size
+        return np.array([far - self.candles.size, far])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scales:
+    """Scales of a price figure: bar number, price, and volume along the bottom."""
+
+    x: bq.LinearScale
+    price: bq.LinearScale
+    volume: bq.LinearScale
+
+
+class Layer(ABC):
+    """Marks of one kind over the bars.
+
+    Attributes
+    ----------
+    marks : list of Mark
+        In the order in which they are drawn.
+    axes : list of Axis
+    """
+
+    marks: list[bq.Mark]
+    axes: list[bq.Axis]
+
+    def __init__(self) -> None:
+        self.marks, self.axes = [], []
+
+    @abstractmethod
+    def draw(self, view: View) -> None:
+        """Redraw the marks: the candles of `view` are others than before."""
+
+    def fit(self, view: View) -> None:  # noqa: B027 - most layers follow their scales by themselves
+        """Follow the range in sight, also where the same candles are still drawn; prices are scaled already."""
+
+    def extent(self, view: View) -> tuple[float, float] | None:
+        """Lowest and highest price that must be in sight; None if it asks for nothing."""
+        return None
+
+    @abstractmethod
+    def paint(self, tokens: Tokens) -> None:
+        """Take the colours of a theme; a drawing follows."""
+
+
+class CandleLayer(Layer):
+    """Candles, rising and falling as two marks so that wick and body share a colour; a line where only closes exist."""
+
+    def __init__(self, scales: Scales) -> None:
+        super().__init__()
+        at = {"x": scales.x, "y": scales.price}
+        style = {"marker": "candle", "stroke_width": 1.0, "format": "ohlc", "visible": False}
+        self.rising = bq.OHLC(scales=at, **style)
+        self.falling = bq.OHLC(scales=at, **style)
+        self.line = bq.Lines(scales=at, stroke_width=1.5, visible=False)
+        self.marks = [self.rising, self.falling, self.line]
+
+    def draw(self, view: View) -> None:
+        """Redraw the candles."""
+        candles, line = view.candles, view.columns.close_only
+        if line:
+            self.line.x, self.line.y = candles.position, candles.close
+        else:
+            up = candles.close >= candles.open
+            for mark, chosen in ((self.rising, up), (self.falling, ~up)):
+                prices = np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen]
+                # The anchors carry a real price: a scale without bounds of its own must not be stretched by them.
+                anchors = np.full((2, 4), candles.close[-1] if len(candles) else 1.0)
+                mark.x = np.concatenate([view.anchors, candles.position[chosen]])
+                mark.y = np.concatenate([anchors, prices])
+        self.line.visible = line
+        self.rising.visible = self.falling.visible = not line
+
+    def extent(self, view: View) -> tuple[float, float] | None:
+        """Lowest low and highest high in sight."""
+        low, high = view.candles.low[view.seen], view.candles.high[view.seen]
+        return (float(low.min()), float(high.max())) if len(low) else None
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours of rising and falling."""
+        self.rising.stroke, self.rising.colors = tokens.up, [tokens.up, tokens.up]
+        self.falling.stroke, self.falling.colors = tokens.down, [tokens.down, tokens.down]
+        self.line.colors = [tokens.accent]
+
+
+class VolumeLayer(Layer):
+    """Volume along the bottom, coloured like its candle."""
+
+    def __init__(self, scales: Scales) -> None:
+        super().__init__()
+        self.scale = scales.volume
+        self.bars = bq.Bars(
+            scales={"x": scales.x, "y": scales.volume}, padding=0.25, color_mode="element", opacities=[0.45],
+            opacity_mode="element", stroke_width=0.0, visible=False,
+        )  # fmt: skip
+        self.marks = [self.bars]
+        self._colours = ("#888888", "#888888")
+
+    def draw(self, view: View) -> None:
+        """Redraw the bars."""
+        candles = view.candles
+        self.bars.visible = bool(candles.volume.any())
+        if not self.bars.visible:
+            return
+        up, down = self._colours
+        self.bars.x = np.concatenate([view.anchors, candles.position])
+        self.bars.y = np.concatenate([[0.0, 0.0], candles.volume])
+        self.bars.colors = [up, up, *np.where(candles.close >= candles.open, up, down).tolist()]
+        self.bars.opacities = [0.45] * (len(candles) + 2)
+
+    def fit(self, view: View) -> None:
+        """Give the tallest bar in sight its share of the height."""
+        tallest = float(view.candles.volume[view.seen].max(initial=0.0))
+        self.scale.max = max(tallest, 1e-9) / VOLUME_SHARE
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours of rising and falling, used at the next drawing."""
+        self._colours = (tokens.up, tokens.down)
+
+
+class FanLayer(Layer):
+    """Forecast past the last bar: a band per level, the widest palest, and the mean as a dashed line."""
+
+    def __init__(self, scales: Scales, bands: int = 3) -> None:
+        super().__init__()
+        at = {"x": scales.x, "y": scales.price}
+        self.bands = [
+            bq.Lines(scales=at, fill="between", opacities=[0.0, 0.0], fill_opacities=[0.16], stroke_width=0.0,
+                     visible=False)
+            for _ in range(bands)
+        ]  # fmt: skip
+        self.mean = bq.Lines(scales=at, line_style="dashed", stroke_width=1.6, visible=False)
+        self.marks = [*self.bands, self.mean]
+        self.shown = True
+
+    def draw(self, view: View) -> None:
+        """Redraw bands and mean, or hide them."""
+        forecast = view.forecast
+        fan = () if forecast is None else sorted(forecast.fan, key=lambda band: -band.level)[: len(self.bands)]
+        for mark, band in zip(self.bands, fan, strict=False):
+            x = self._steps(view)
+            mark.x = x
+            mark.y = np.array([self._from_last(view, band.lower), self._from_last(view, band.upper)])
+            mark.visible = self.shown
+        for mark in self.bands[len(fan) :]:
+            mark.visible = False
+        if forecast is not None:
+            self.mean.x = self._steps(view)
+            self.mean.y = self._from_last(view, [step.mean for step in forecast.steps])
+        self.mean.visible = forecast is not None and self.shown
+
+    def extent(self, view: View) -> tuple[float, float] | None:
+        """Bounds of the widest band at the steps in sight."""
+        forecast = view.forecast
+        if forecast is None or not self.shown or not forecast.fan:
+            return None
+        steps = self._steps(view)[1:]
+        seen = (steps >= view.low) & (steps <= view.high)
+        if not seen.any():
+            return None
+        widest = max(forecast.fan, key=lambda band: band.level)
+        return float(np.min(np.array(widest.lower)[seen])), float(np.max(np.array(widest.upper)[seen]))
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colour of forecasts."""
+        for band in self.bands:
+            band.colors = [tokens.forecast]
+            band.fill_colors = [tokens.forecast]
+        self.mean.colors = [tokens.forecast]
+
+    @staticmethod
+    def _steps(view: View) -> np.ndarray:
+        assert view.forecast is not None
+        # Later bars than the one it stands on may have arrived since: it stays where it was made.
+        origin = int(np.searchsorted(view.columns.time, view.forecast.as_of.as_unit("us").value, side="right")) - 1
+        return origin + np.arange(view.forecast.horizon + 1, dtype=float)
+
+    @staticmethod
+    def _from_last(view: View, values: object) -> np.ndarray:
+        assert view.forecast is not None
+        return np.concatenate([[view.forecast.last_price], np.asarray(values, dtype=float)])
+
+
+class LastPriceLayer(Layer):
+    """Dotted line at the last close, and its tag on the price axis."""
+
+    def __init__(self, scales: Scales) -> None:
+        super().__init__()
+        self.scale = scales.price
+        self.line = bq.Lines(scales={"x": scales.x, "y": scales.price}, line_style="dotted", stroke_width=1.0,
+                             opacities=[0.8], visible=False)  # fmt: skip
+        self.tag = bq.Axis(scale=scales.price, orientation="vertical", side="right", grid_lines="none", visible=False)
+        self.marks, self.axes = [self.line], [self.tag]
+        self._tokens = DARK
+
+    def draw(self, view: View) -> None:
+        """Move line and tag."""
+        close = view.columns.close
+        if not len(close):
+            return
+        last, far = float(close[-1]), float(view.anchors[0])
+        colour = self._tokens.down if len(close) > 1 and last < close[-2] else self._tokens.up
+        self.line.x, self.line.y, self.line.colors = np.array([far, -far]), np.array([last, last]), [colour]
+        self.tag.tick_values = np.array([last])
+        self.tag.tick_format = f",.{view.decimals}f"
+        # A wide stroke behind the figures is the tag's ground: an axis can hold no rectangle.
+        self.tag.tick_style = {
+            "fill": self._tokens.panel, "stroke": colour, "stroke-width": "9px", "stroke-linejoin": "round",
+            "paint-order": "stroke", "font-size": "11px", "font-weight": "600",
+        }  # fmt: skip
+        self.tag.color = colour
+
+    def fit(self, view: View) -> None:
+        """Show line and tag while the last close is within the prices in sight: an axis would draw beyond its end."""
+        close = view.columns.close
+        shown = bool(len(close)) and self.scale.min <= close[-1] <= self.scale.max
+        self.line.visible = self.tag.visible = shown
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours, used at the next drawing."""
+        self._tokens = tokens
+
+    def near(self, ticks: np.ndarray) -> np.ndarray:
+        """Which of `ticks` the tag would cover."""
+        if not self.tag.visible or self.tag.tick_values is None or self.scale.max is None:
+            return np.zeros(len(ticks), dtype=bool)
+        room = (self.scale.max - self.scale.min) * 0.022
+        return np.abs(ticks - float(self.tag.tick_values[0])) < room

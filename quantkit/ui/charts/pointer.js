@@ -1,0 +1,331 @@
+// What a pointer, a finger or a key does on a chart: crosshair and readout, pan, zoom. bqplot can do one of these at a
+// time; here they live together, drawn over its figure, and only a changed range travels to the kernel.
+
+const SVG_MARKS = ".stick_body, path.line, .curve path, .bargroup rect";
+
+function numbers(view) {
+  if (!view || !view.byteLength) return new Float64Array(0);
+  return new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+function element(name, className, parent) {
+  const made = document.createElement(name);
+  made.className = className;
+  parent.append(made);
+  return made;
+}
+
+const COLUMNS = 9; // position, first time, last time, bars, open, high, low, close, volume
+
+export default {
+  async render({ model, el }) {
+    const stop = new AbortController();
+    const listen = (target, type, handler, options = {}) =>
+      target.addEventListener(type, handler, { signal: stop.signal, ...options });
+    el.classList.add("qk-readout");
+    el.setAttribute("role", "status");
+    el.setAttribute("aria-live", "off");
+
+    const scaleOf = (name) => {
+      const reference = model.get(name);
+      const id = typeof reference === "string" ? reference.replace("IPY_MODEL_", "") : reference.model_id;
+      return model.widget_manager.get_model(id);
+    };
+    const [x, y] = await Promise.all([scaleOf("x_scale"), scaleOf("y_scale")]);
+
+    let rows = numbers(model.get("rows"));
+    let meta = model.get("meta");
+    let root = null, plot = null, overlay = null, hovered = -1, keyed = false;
+    const count = () => rows.length / COLUMNS;
+
+    // words
+    const priced = new Map();
+    const price = (value) => {
+      const digits = meta.decimals ?? 2;
+      if (!priced.has(digits))
+        priced.set(digits, new Intl.NumberFormat("en-US", {
+          minimumFractionDigits: digits, maximumFractionDigits: digits, roundingMode: "halfEven" }));
+      return priced.get(digits).format(value);
+    };
+    const volume = (value) => {
+      for (const [size, unit] of [[1e12, "T"], [1e9, "B"], [1e6, "M"], [1e3, "K"]])
+        if (value >= size) return (value / size).toFixed(value / size < 10 ? 2 : 1) + unit;
+      return value.toLocaleString("en-US", { maximumFractionDigits: 0 });
+    };
+    const moment = (ms) => {
+      const text = new Date(ms).toISOString();
+      return meta.intraday ? `${text.slice(0, 10)} ${text.slice(11, 16)}` : text.slice(0, 10);
+    };
+    const span = (at) => {
+      const [from, to] = [moment(rows[at * COLUMNS + 1]), moment(rows[at * COLUMNS + 2])];
+      if (from === to) return from + (meta.zone ? ` ${meta.zone}` : "");
+      const short = meta.intraday && from.slice(0, 10) === to.slice(0, 10) ? to.slice(11) : to;
+      return `${from} – ${short}${meta.zone ? ` ${meta.zone}` : ""}`;
+    };
+    const say = (at) => {
+      el.replaceChildren();
+      if (at < 0 || at >= count()) return;
+      const cell = (label, value, kind = "") => {
+        const pair = element("span", "qk-readout-pair", el);
+        if (label) element("span", "qk-readout-label", pair).textContent = label;
+        element("b", kind, pair).textContent = value;
+      };
+      const [open, high, low, close, traded] = rows.slice(at * COLUMNS + 4, at * COLUMNS + 9);
+      const before = at > 0 ? rows[(at - 1) * COLUMNS + 7] : meta.before ?? NaN;
+      element("span", "qk-readout-time", el).textContent = span(at);
+      if (!meta.closeOnly) {
+        cell("O", price(open)); cell("H", price(high)); cell("L", price(low));
+      }
+      cell("C", price(close));
+      const change = (close / before - 1) * 100;
+      if (Number.isFinite(change))
+        cell("", (change > 0 ? "+" : "") + change.toFixed(2) + "%", change > 0 ? "up" : change < 0 ? "down" : "");
+      if (!meta.closeOnly) cell("V", volume(traded));
+      const bars = rows[at * COLUMNS + 3];
+      if (bars > 1) element("span", "qk-readout-note", el).textContent = `${bars} bars`;
+      if (meta.note) element("span", "qk-readout-note", el).textContent = meta.note;
+      el.dataset.at = moment(rows[at * COLUMNS + 2]);
+    };
+
+    // where things are
+    const area = () => {
+      const rect = plot?.querySelector(".plotarea_background");
+      return rect ? rect.getBoundingClientRect() : null;
+    };
+    const domain = () => [x.get("min"), x.get("max")];
+    const barAt = (clientX, box) => {
+      const [low, high] = domain();
+      return low + ((clientX - box.left) / box.width) * (high - low);
+    };
+    const nearest = (bar) => {
+      let best = -1;
+      for (let at = 0, gap = Infinity; at < count(); at++) {
+        const distance = Math.abs(rows[at * COLUMNS] - bar);
+        if (distance > gap) break;
+        [best, gap] = [at, distance];
+      }
+      return best;
+    };
+    const lastRow = () => count() - 1;
+
+    // crosshair
+    const hide = () => {
+      hovered = -1;
+      overlay?.classList.remove("on");
+      say(lastRow());
+    };
+    const cross = (at, box, clientY) => {
+      hovered = at;
+      if (at < 0) return hide();
+      const [low, high] = domain();
+      const share = (rows[at * COLUMNS] - low) / (high - low);
+      const frame = overlay.getBoundingClientRect();
+      const left = box.left - frame.left + share * box.width;
+      overlay.classList.toggle("on", share >= 0 && share <= 1);
+      overlay.vertical.style.transform = `translateX(${Math.round(left)}px)`;
+      overlay.vertical.style.top = `${box.top - frame.top}px`;
+      overlay.vertical.style.height = `${box.height}px`;
+      overlay.date.textContent = span(at);
+      const half = overlay.date.offsetWidth / 2;
+      const place = Math.min(Math.max(left - half, 0), Math.max(frame.width - 2 * half, 0));
+      overlay.date.style.transform = `translate(${place}px, ${box.bottom - frame.top + 4}px)`;
+      const [bottom, top] = [y.get("min"), y.get("max")];
+      const value = top - ((clientY - box.top) / box.height) * (top - bottom);
+      const inside = Number.isFinite(value) && clientY >= box.top && clientY <= box.bottom && value >= (meta.floor ?? -Infinity);
+      overlay.classList.toggle("level", inside);
+      if (inside) {
+        overlay.horizontal.style.transform = `translateY(${Math.round(clientY - frame.top)}px)`;
+        overlay.horizontal.style.width = `${box.width}px`;
+        overlay.horizontal.style.left = `${box.left - frame.left}px`;
+        overlay.level.textContent = price(value);
+        overlay.level.style.transform = `translate(${box.right - frame.left + 4}px, ${Math.round(clientY - frame.top) - 9}px)`;
+      }
+      say(at);
+    };
+
+    // pan and zoom: the scale moves here at once, the kernel refines what is drawn
+    let wanted = null, framed = 0;
+    const show = (low, high) => {
+      const [least, most] = meta.limits ?? [low, high];
+      const whole = most - least;
+      let width = Math.min(Math.max(high - low, Math.min(meta.least ?? 10, whole)), whole);
+      const middle = (low + high) / 2;
+      let from = high - low === width ? low : middle - width / 2;
+      from = Math.min(Math.max(from, least), most - width);
+      wanted = [from, from + width];
+      if (!framed)
+        framed = requestAnimationFrame(() => {
+          framed = 0;
+          const [min, max] = wanted;
+          wanted = null;
+          if (min === x.get("min") && max === x.get("max")) return;
+          x.set({ min, max });
+          x.save_changes();
+        });
+    };
+    const now = () => wanted ?? domain();
+    const zoom = (factor, bar) => {
+      const [low, high] = now();
+      const [least, most] = meta.limits ?? [low, high];
+      const width = (high - low) * factor;
+      if (factor < 1 && high - low <= (meta.least ?? 10)) return;
+      const bounded = Math.min(Math.max(width, meta.least ?? 10), most - least);
+      const kept = bounded / (high - low);
+      show(bar - (bar - low) * kept, bar - (bar - low) * kept + bounded);
+    };
+    const pan = (bars) => { const [low, high] = now(); show(low + bars, high + bars); };
+    const whole = () => { if (meta.limits) show(...meta.limits); };
+
+    const fingers = new Map();
+    let grip = null;
+    const regrip = () => {
+      const at = [...fingers.values()];
+      grip = at.length ? { domain: domain(), x: at.map((f) => f.x), y: at[0].y } : null;
+    };
+    const move = (event) => {
+      const box = area();
+      if (!box) return;
+      keyed = false;
+      if (fingers.has(event.pointerId)) fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+      if (grip && fingers.size) {
+        const [low, high] = grip.domain;
+        const at = [...fingers.values()].map((f) => f.x);
+        const scale = (high - low) / box.width;
+        if (at.length > 1 && grip.x.length > 1) {
+          const factor = Math.abs(grip.x[0] - grip.x[1]) / Math.max(Math.abs(at[0] - at[1]), 8);
+          const middle = (grip.x[0] + grip.x[1]) / 2;
+          const bar = low + (middle - box.left) * scale;
+          const width = (high - low) * factor;
+          const from = bar - (((at[0] + at[1]) / 2 - box.left) / box.width) * width;
+          show(from, from + width);
+        } else if (Math.abs(at[0] - grip.x[0]) > 3 || grip.moved) {
+          grip.moved = true;
+          show(low - (at[0] - grip.x[0]) * scale, high - (at[0] - grip.x[0]) * scale);
+        }
+      }
+      const inside = event.clientX >= box.left && event.clientX <= box.right &&
+        event.clientY >= box.top && event.clientY <= box.bottom + 24;
+      if (inside) cross(nearest(barAt(event.clientX, box)), box, event.clientY);
+      else if (!grip) hide();
+    };
+    const keys = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const box = area();
+      if (!box) return;
+      const [low, high] = now();
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step && event.shiftKey) pan((step * (high - low)) / 8);
+      else if (step) {
+        keyed = true;
+        const from = hovered < 0 ? nearest(high) : hovered;
+        const to = Math.min(Math.max(from + step, 0), lastRow());
+        const bar = rows[to * COLUMNS];
+        if (bar < low || bar > high) pan((step * (high - low)) / 4);
+        el.setAttribute("aria-live", "polite");
+        cross(to, box, NaN);
+      } else if (event.key === "+" || event.key === "=") zoom(0.8, high);
+      else if (event.key === "-") zoom(1.25, high);
+      else if (event.key === "Home") show(meta.limits[0], meta.limits[0] + high - low);
+      else if (event.key === "End") show(meta.limits[1] - high + low, meta.limits[1]);
+      else if (event.key === "0") whole();
+      else if (event.key === "Escape") hide();
+      else return;
+      event.preventDefault();
+    };
+
+    // life
+    const tokens = () => {
+      for (const [name, value] of Object.entries(model.get("tokens") ?? {})) root?.style.setProperty(`--qk-${name}`, value);
+    };
+    const attach = () => {
+      root = el.closest(".qk-chart");
+      plot = root?.querySelector(".qk-plot");
+      if (!plot || !plot.querySelector(".plotarea_background")) return false;
+      overlay = element("div", "qk-cross", plot);
+      overlay.vertical = element("i", "qk-cross-x", overlay);
+      overlay.horizontal = element("i", "qk-cross-y", overlay);
+      overlay.date = element("span", "qk-cross-date", overlay);
+      overlay.level = element("span", "qk-cross-level", overlay);
+      tokens();
+      plot.tabIndex = 0;
+      plot.setAttribute("role", "application");
+      plot.setAttribute("aria-roledescription", "chart");
+      named();
+      listen(plot, "pointermove", move);
+      listen(plot, "pointerdown", (event) => {
+        if (event.button) return;
+        fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
+        regrip();
+        plot.classList.add("grabbing");
+        if (event.pointerType === "mouse") plot.setPointerCapture(event.pointerId);
+        move(event);
+      });
+      for (const type of ["pointerup", "pointercancel"])
+        listen(plot, type, (event) => {
+          fingers.delete(event.pointerId);
+          regrip();
+          plot.classList.toggle("grabbing", fingers.size > 0);
+        });
+      listen(plot, "pointerleave", (event) => { if (!fingers.size && event.pointerType === "mouse") hide(); });
+      listen(plot, "dblclick", whole);
+      listen(plot, "keydown", keys);
+      listen(plot, "blur", () => { if (keyed) hide(); });
+      listen(plot, "wheel", (event) => {
+        const box = area();
+        // In a long notebook the wheel belongs to the page until the chart is clicked.
+        if (!box || (!document.documentElement.hasAttribute("data-qk") && !plot.contains(document.activeElement))) return;
+        event.preventDefault();
+        const unit = event.deltaMode === 1 ? 16 : 1;
+        const [low, high] = now();
+        if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX * unit * (high - low)) / box.width);
+        else zoom(Math.exp(Math.max(-120, Math.min(120, event.deltaY * unit)) * 0.0018), barAt(event.clientX, box));
+      }, { passive: false });
+      const sized = new ResizeObserver(() => {
+        const width = Math.round(area()?.width ?? 0);
+        if (width > 0 && width !== model.get("width")) { model.set("width", width); model.save_changes(); }
+      });
+      sized.observe(plot);
+      stop.signal.addEventListener("abort", () => sized.disconnect());
+      return true;
+    };
+    const named = () => { if (plot) plot.setAttribute("aria-label", meta.caption ?? "price chart"); };
+
+    // Says back which drawing has reached the screen: data that was sent is not yet a figure that is seen.
+    let told = -1;
+    const painted = () => {
+      const generation = meta.generation ?? 0;
+      if (!overlay && !attach()) return requestAnimationFrame(() => !stop.signal.aborted && painted());
+      if (generation === told || !count()) return;
+      if (!plot.querySelector(SVG_MARKS)) return requestAnimationFrame(() => !stop.signal.aborted && painted());
+      told = generation;
+      model.set("painted", generation);
+      model.save_changes();
+    };
+    const fresh = () => {
+      rows = numbers(model.get("rows"));
+      meta = model.get("meta");
+      named();
+      if (hovered < 0 || hovered >= count()) say(lastRow());
+      requestAnimationFrame(painted);
+    };
+    let queued = false;
+    const changed = () => {
+      // rows and meta arrive in one message but announce themselves one by one.
+      if (queued) return;
+      queued = true;
+      queueMicrotask(() => { queued = false; fresh(); });
+    };
+    model.on("change:rows", changed);
+    model.on("change:meta", changed);
+    model.on("change:tokens", tokens);
+    fresh();
+
+    return () => {
+      stop.abort();
+      overlay?.remove();
+      model.off("change:rows", changed);
+      model.off("change:meta", changed);
+      model.off("change:tokens", tokens);
+    };
+  },
+};

@@ -1,0 +1,64 @@
+"""The crosshair, readout, pan and zoom that lie over a chart; see ``pointer.js``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import traitlets as t
+
+from quantkit.ui.charts.aggregate import Candles
+from quantkit.ui.theme import FONT_MONO, FONT_TEXT, THEMES, ThemeName
+
+__all__ = ["Pointer"]
+
+_HERE = Path(__file__).parent
+
+
+class Pointer(anywidget.AnyWidget):
+    """What is under the pointer, and what the pointer does.
+
+    It shows one row of `rows` at a time and moves ``min`` and ``max`` of the x scale; the chart watches the scale like
+    it would under bqplot's own PanZoom. Nothing is sent to the kernel while only the crosshair moves.
+    """
+
+    _esm = _HERE / "pointer.js"
+    _css = _HERE.parent / "style.css"
+
+    x_scale = t.Instance(widgets.Widget).tag(sync=True, **widgets.widget_serialization)
+    y_scale = t.Instance(widgets.Widget).tag(sync=True, **widgets.widget_serialization)
+    rows = t.Bytes(b"").tag(sync=True)
+    meta = t.Dict().tag(sync=True)
+    tokens = t.Dict().tag(sync=True)
+    width = t.Int(0, help="Width of the plot in CSS pixels; 0 until it is drawn").tag(sync=True)
+    painted = t.Int(-1, help="Generation of the drawing that has reached the screen").tag(sync=True)
+
+    def show(self, candles: Candles, time: np.ndarray, meta: dict[str, Any]) -> None:
+        """Give it the candles that are drawn.
+
+        Parameters
+        ----------
+        candles : Candles, n of them
+        time : ndarray of int64, shape (T,)
+            Milliseconds on the clock to be shown, by bar number.
+        meta : dict
+            ``decimals intraday zone closeOnly note limits least floor before caption generation``.
+        """
+        table = np.empty((len(candles), 9))
+        table[:, 0] = candles.position
+        table[:, 1] = time[candles.first]
+        table[:, 2] = time[candles.last]
+        table[:, 3] = candles.last - candles.first + 1
+        for column, name in enumerate(("open", "high", "low", "close", "volume"), start=4):
+            table[:, column] = getattr(candles, name)
+        with self.hold_sync():
+            self.rows = table.tobytes()
+            self.meta = meta
+
+    def paint(self, theme: ThemeName) -> None:
+        """Set the colours that the style sheet reads."""
+        self.tokens = {**asdict(THEMES[theme]), "mono": FONT_MONO, "font": FONT_TEXT}

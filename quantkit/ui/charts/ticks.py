@@ -1,0 +1,88 @@
+"""Where the axes of a chart are labelled: dates over bar numbers, and round prices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["price_ticks", "time_ticks"]
+
+
+def price_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
+    """Round numbers (1, 2, 2.5 or 5 times a power of ten apart) in [low, high], about `count` of them.
+
+    Examples
+    --------
+    >>> price_ticks(196.3, 260.1, 6).tolist()
+    [200.0, 210.0, 220.0, 230.0, 240.0, 250.0, 260.0]
+    """
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return np.array([low])
+    rough = (high - low) / max(count, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return np.round(np.arange(first, last + 1) * step, 10)
+
+
+# From coarse to fine: a key that changes at a boundary, and how a boundary is written.
+_DAYS = (
+    (lambda t: t.year // 10, "%Y"),
+    (lambda t: t.year // 5, "%Y"),
+    (lambda t: t.year // 2, "%Y"),
+    (lambda t: t.year, "%Y"),
+    (lambda t: t.year * 2 + (t.month - 1) // 6, "%Y-%m"),
+    (lambda t: t.year * 4 + (t.month - 1) // 3, "%Y-%m"),
+    (lambda t: t.year * 12 + t.month, "%Y-%m"),
+    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 14, "%d %b"),
+    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 7, "%d %b"),
+    (lambda t: t.asi8 // 86_400_000_000, "%d %b"),
+)
+_MINUTES = tuple((lambda t, m=m: t.asi8 // (m * 60_000_000), "%H:%M") for m in (240, 120, 60, 30, 15, 5, 1))
+
+
+def time_ticks(
+    position: np.ndarray, time: pd.DatetimeIndex, *, most: int, intraday: bool = False
+) -> tuple[np.ndarray, list[str]]:
+    """Bar numbers to label, and the labels: the finest of years, months, weeks, days, hours … that still fits.
+
+    Parameters
+    ----------
+    position : ndarray, shape (n,)
+        Bar numbers of the candles in view.
+    time : DatetimeIndex, shape (n,)
+        Their times on the clock that is to be shown (without a zone).
+    most : int
+        Labels that the width has room for.
+    intraday : bool
+        Finer than days; a label where the day changes is then its date.
+    """
+    if not len(time):
+        return np.empty(0), []
+    levels = [*_DAYS, *_MINUTES] if intraday else _DAYS
+    chosen, pattern = np.array([0]), "%Y-%m-%d"
+    for key, form in levels:
+        keys = np.asarray(key(time))
+        changes = np.flatnonzero(np.diff(keys)) + 1
+        if len(changes) > most:
+            break
+        if len(changes) >= max(2, len(chosen)) or len(changes) > len(chosen):
+            chosen, pattern = changes, form
+    spread = max((position[-1] - position[0]) / max(most, 1) * 0.6, 1e-9)
+    kept = [chosen[0]]
+    for at in chosen[1:]:  # a holiday week can bring two boundaries close together
+        if position[at] - position[kept[-1]] >= spread:
+            kept.append(at)
+    return position[kept], [_label(time, at, pattern) for at in kept]
+
+
+def _label(time: pd.DatetimeIndex, at: int, pattern: str) -> str:
+    stamp = time[at]
+    new_year = at > 0 and time[at - 1].year != stamp.year
+    if pattern == "%H:%M" and at > 0 and time[at - 1].date() != stamp.date():
+        return stamp.strftime("%d %b")
+    if pattern == "%d %b" and new_year:
+        return stamp.strftime("%d %b %Y")
+    return stamp.strftime(pattern)

@@ -1,0 +1,383 @@
+"""What the Stock screen shows, without a widget in it: the query, the answers, the errors, what is waited for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import traitlets as t
+
+from quantkit.core.calendars import PERIODS, exchange_timezone
+from quantkit.core.errors import QuantkitError
+from quantkit.core.progress import Progress
+from quantkit.core.schema import INTERVALS, check_symbol
+from quantkit.ui.background import Background, in_words
+from quantkit.ui.formats import date_words
+from quantkit.ui.page import MAX_SYMBOLS
+from quantkit.ui.query import StockQuery, check_overlays
+
+if TYPE_CHECKING:
+    from quantkit.data.base import Instrument
+    from quantkit.data.quote import Quote
+    from quantkit.desk import Desk
+    from quantkit.forecast.base import Forecast
+
+__all__ = ["StockState", "WatchRow", "pill_words"]
+
+#: Spans that one-minute bars are kept for; anything longer is looked at in daily bars.
+_MINUTE_PERIODS = frozenset({"1d", "5d", "1mo"})
+_FORECAST_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WatchRow:
+    """One line of the watchlist; `fault` says why there is no quote."""
+
+    symbol: str
+    quote: Quote | None = None
+    closes: tuple[float, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Series:
+    instrument: Instrument
+    interval: str
+    bars: pd.DataFrame
+    quote: Quote
+
+
+class StockState(t.HasTraits):
+    """The Stock screen's state.
+
+    Change ``symbol``, ``period``, ``interval``, ``overlays`` or ``watchlist``, and the answers follow; each arrives by
+    itself, the bars first. An error leaves what was there and becomes a sentence in ``error`` or ``forecast_error``.
+
+    Parameters
+    ----------
+    desk : Desk
+        Asked on background threads.
+    background : Background, optional
+    default : StockQuery, optional
+        View that a bare address shows.
+
+    Attributes
+    ----------
+    bars : DataFrame or None
+        Whole history of the symbol that is shown.
+    quote : Quote or None
+    instrument : Instrument or None
+    forecast : Forecast or None
+    error, forecast_error, watch_error : str
+        A sentence, or nothing.
+    failed : bool
+        There is an error and nothing to show.
+    busy, forecasting : bool
+        Bars, or a forecast, are being waited for.
+    watch : tuple of WatchRow
+    query : str
+        The view as a query string.
+    """
+
+    symbol = t.Unicode()
+    period = t.Enum(PERIODS, default_value="6mo")
+    interval = t.Enum(INTERVALS, default_value="1d")
+    overlays = t.Tuple(("forecast",))
+    show_forecast = t.Bool(True)
+    watchlist = t.List(t.Unicode())
+
+    bars = t.Instance(pd.DataFrame, allow_none=True)
+    quote = t.Any(None, allow_none=True)
+    instrument = t.Any(None, allow_none=True)
+    forecast = t.Any(None, allow_none=True)
+    error = t.Unicode("")
+    forecast_error = t.Unicode("")
+    watch_error = t.Unicode("")
+    failed = t.Bool(False)
+    busy = t.Bool(False)
+    forecasting = t.Bool(False)
+    watch = t.Tuple()
+    query = t.Unicode("")
+    title = t.Unicode("")
+    pill = t.Unicode("")
+    status = t.Unicode("")
+
+    def __init__(self, desk: Desk, *, background: Background | None = None, default: StockQuery | None = None) -> None:
+        super().__init__()
+        self.desk = desk
+        self.background = background or Background()
+        self.default = default or StockQuery(symbol=_first(desk.settings.watchlist))
+        self._settling = False
+        self._asked = ("", "")
+        self._faults: list[str] = []
+        with self._settle():
+            self._take(self.default)
+            self.watchlist = list(desk.settings.watchlist)
+        self.observe(lambda change: self._changed("symbol"), "symbol")
+        self.observe(lambda change: self._changed("interval"), "interval")
+        self.observe(lambda change: self._changed("period"), "period")
+        self.observe(lambda change: self._forecast_shown(), "show_forecast")
+        self.observe(lambda change: self._overlays_chosen(), "overlays")
+        self.observe(lambda change: self._ask_watch(), "watchlist")
+
+    @t.validate("symbol")
+    def _check_symbol(self, proposal: Any) -> str:
+        return check_symbol(proposal.value)
+
+    @t.validate("watchlist")
+    def _check_watchlist(self, proposal: Any) -> list[str]:
+        return list(dict.fromkeys(check_symbol(each) for each in proposal.value))[:MAX_SYMBOLS]
+
+    def open(self, query: str = "") -> None:
+        """Show the view that a query string names; whatever in it cannot be used is said, the rest is shown."""
+        asked, self._faults = StockQuery.parse(query, self.default)
+        with self._settle():
+            self._take(asked)
+        self._ask_bars()
+        self._ask_watch()
+
+    def choose(self, symbol: str) -> None:
+        """Show another symbol; a malformed one is said in ``error`` and changes nothing."""
+        try:
+            self.symbol = check_symbol(symbol)
+        except QuantkitError as error:
+            self.error = in_words(error)
+
+    def retry(self) -> None:
+        """Ask again what has failed."""
+        if self.error:
+            self._faults = []
+            self._ask_bars()
+        if self.forecast_error:
+            self.ask_forecast()
+        self._ask_watch()
+
+    def watch_symbol(self, symbol: str) -> None:
+        """Put a symbol on the watchlist, if there is such a one."""
+        try:
+            name = check_symbol(symbol)
+        except QuantkitError as error:
+            self.watch_error = in_words(error)
+            return
+        if name in self.watchlist:
+            self.watch_error = f"{name} is on the list already."
+            return
+
+        def known(progress: Progress) -> str:
+            return self.desk.quote(name).symbol
+
+        def add(found: str) -> None:
+            self.watch_error = ""
+            self.watchlist = [*self.watchlist, found]
+
+        self.background.ask("add", known, add, lambda sentence: self.set_trait("watch_error", sentence))
+
+    def unwatch_symbol(self, symbol: str) -> None:
+        """Take a symbol off the watchlist."""
+        self.watch_error = ""
+        self.watchlist = [each for each in self.watchlist if each != symbol]
+
+    def obey(self, command: dict[str, Any]) -> None:
+        """Do what the page asks for; see ``quantkit.ui.page.read_command``."""
+        if command.get("watchlist"):
+            self.watchlist = command["watchlist"]
+        if "symbol" in command:
+            self.choose(command["symbol"])
+        if command.get("retry"):
+            self.retry()
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self.background.close()
+
+    def _changed(self, name: str) -> None:
+        if self._settling:
+            return
+        self._faults = []
+        with self._settle():
+            self._reconcile(name)
+        if (self.symbol, self.interval) != self._asked:
+            self._ask_bars()
+        else:
+            self._say_query()
+
+    def _reconcile(self, name: str) -> None:
+        """A span that an interval has no bars for takes the interval that does, and the other way round."""
+        intervals = () if self.instrument is None else self.instrument.intervals
+        if name == "period" and self.symbol == getattr(self.instrument, "symbol", None):
+            if self.period in ("1d", "5d") and self.interval == "1d" and "1m" in intervals:
+                self.interval = "1m"
+            elif self.period not in _MINUTE_PERIODS and self.interval == "1m" and "1d" in intervals:
+                self.interval = "1d"
+        elif name == "interval":
+            if self.interval == "1m" and self.period not in _MINUTE_PERIODS:
+                self.period = "5d"
+            elif self.interval == "1d" and self.period in ("1d", "5d"):
+                self.period = "6mo"
+
+    def _ask_bars(self) -> None:
+        symbol, interval = self._asked = (self.symbol, self.interval)
+        self.busy = True
+        self.background.forget("forecast")
+        self.background.ask(
+            "bars",
+            lambda progress: self._fetch(symbol, interval),
+            self._arrived,
+            lambda why: self._refused(symbol, why),
+        )
+
+    def _fetch(self, symbol: str, interval: str) -> _Series:
+        instrument = self.desk.market.instrument(symbol)
+        used = interval if interval in instrument.intervals else instrument.intervals[0]
+        bars = self.desk.history(symbol, period="max", interval=used)
+        return _Series(instrument, used, bars, self.desk.quote(symbol))
+
+    def _arrived(self, series: _Series) -> None:
+        asked = self.interval
+        with self._settle():
+            self.instrument = series.instrument
+            self.interval = series.interval
+            if series.interval != asked:
+                self._reconcile("interval")
+            self._asked = (self.symbol, self.interval)
+        self.error = " ".join(map(_sentence, self._faults))
+        self.bars, self.failed = series.bars, False
+        self.forecast, self.forecast_error = None, ""
+        self.quote = series.quote
+        self.status, self.pill = series.quote.status, pill_words(series.quote, series.instrument)
+        self.title = f"{series.quote.symbol} {series.quote.close:,.2f} · quantkit"
+        self.busy = False
+        self._say_query()
+        self.ask_forecast()
+
+    def _refused(self, symbol: str, why: str) -> None:
+        self.busy = False
+        sentence = " ".join(map(_sentence, [*self._faults, why]))
+        shown = None if self.bars is None else self.bars.attrs.get("symbol")
+        if shown is None and symbol != self.default.symbol:
+            # Never an empty chart: the default is shown beside what is wrong with the address.
+            self._faults = [*self._faults, why, f"Showing {self.default.symbol} instead."]
+            with self._settle():
+                self._take(self.default)
+            self._ask_bars()
+            return
+        self.failed = shown is None
+        self.error = sentence if shown is None else f"{sentence} Still showing {shown}."
+        if shown is not None:
+            with self._settle():
+                self.symbol, self.interval = shown, self.bars.attrs.get("interval", "1d")  # type: ignore[union-attr]
+            self._asked = (self.symbol, self.interval)
+            self._say_query()
+
+    def ask_forecast(self) -> None:
+        """Have the forecast of the shown series made; it arrives when it is ready."""
+        if not self.show_forecast or self.bars is None:
+            return
+        symbol, interval = self.bars.attrs["symbol"], self.bars.attrs["interval"]
+        self.forecasting, self.forecast_error = True, ""
+
+        def question(progress: Progress) -> Forecast:
+            return self.desk.predict(symbol, horizon=_FORECAST_STEPS, interval=interval, progress=progress)
+
+        self.background.ask("forecast", question, self._forecast_arrived, self._forecast_refused)
+
+    def _forecast_arrived(self, forecast: Forecast) -> None:
+        self.forecasting, self.forecast_error = False, ""
+        self.forecast = forecast
+
+    def _forecast_refused(self, why: str) -> None:
+        self.forecasting = False
+        self.forecast_error = _sentence(why)
+
+    def _forecast_shown(self) -> None:
+        if self._settling:
+            return
+        others = tuple(name for name in self.overlays if name != "forecast")
+        with self._settle():
+            self.overlays = (*others, "forecast") if self.show_forecast else others
+        self._say_query()
+        if self.show_forecast and self.forecast is None:
+            self.ask_forecast()
+
+    def _overlays_chosen(self) -> None:
+        if self._settling:
+            return
+        with self._settle():
+            self.overlays = check_overlays(self.overlays)
+        self.show_forecast = "forecast" in self.overlays
+        self._say_query()
+
+    def _ask_watch(self) -> None:
+        if self._settling:
+            return
+        symbols = tuple(self.watchlist)
+        known = {row.symbol: row for row in self.watch}
+        self.watch = tuple(known.get(symbol, WatchRow(symbol)) for symbol in symbols)
+
+        def question(progress: Progress) -> tuple[WatchRow, ...]:
+            rows = []
+            for at, symbol in enumerate(symbols):
+                progress(at, len(symbols), symbol)
+                rows.append(self._watch_row(symbol))
+            return tuple(rows)
+
+        self.background.ask(
+            "watch",
+            question,
+            lambda rows: self.set_trait("watch", rows),
+            lambda why: self.set_trait("watch_error", why),
+        )
+
+    def _watch_row(self, symbol: str) -> WatchRow:
+        try:
+            quote = self.desk.quote(symbol)
+            interval = self.desk.market.instrument(symbol).intervals[0]
+            bars = self.desk.history(symbol, period="1mo" if interval == "1d" else "1d", interval=interval)
+            closes = bars["close"].to_numpy()
+            return WatchRow(symbol, quote, tuple(closes[:: max(len(closes) // 40, 1)].tolist()))
+        except QuantkitError as error:
+            return WatchRow(symbol, fault=in_words(error))
+
+    def _take(self, query: StockQuery) -> None:
+        self.symbol, self.period, self.interval = query.symbol, query.period, query.interval
+        self.overlays = query.overlays
+        self.show_forecast = "forecast" in query.overlays
+
+    def _say_query(self) -> None:
+        self.query = StockQuery(self.symbol, self.period, self.interval, self.overlays).to_query()
+
+    def _settle(self) -> _Settling:
+        return _Settling(self)
+
+
+class _Settling:
+    """Several traits change, and nothing is asked because of it."""
+
+    def __init__(self, state: StockState) -> None:
+        self._state = state
+
+    def __enter__(self) -> None:
+        self._before, self._state._settling = self._state._settling, True
+
+    def __exit__(self, *exc: object) -> None:
+        self._state._settling = self._before
+
+
+def pill_words(quote: Quote, instrument: Instrument) -> str:
+    """The data status in the words of the pill: ``SAMPLE · 2023-09-21``."""
+    daily = quote.timestamp == quote.timestamp.normalize()
+    zone = "UTC" if daily else exchange_timezone(instrument.calendar)
+    as_of = date_words(quote.timestamp, "1d" if daily else "1m", zone)
+    stale = f" {quote.age.days} d" if quote.status == "stale" else ""
+    return f"{quote.status.upper()}{stale} · {as_of}"
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    text = text[:1].upper() + text[1:] if text[:1].islower() and " " in text else text
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _first(symbols: tuple[str, ...]) -> str:
+    return symbols[0] if symbols else "AAPL"
