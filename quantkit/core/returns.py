@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 __all__ = [
+    "annualise_growth",
     "annualise_mean",
     "annualise_return",
     "annualise_volatility",
@@ -68,7 +69,15 @@ def annualise_return(total_return: Value, *, periods: int | NDArray[np.int64], p
     >>> round(annualise_return(0.21, periods=504, periods_per_year=252), 10)
     0.1
     """
-    return (1.0 + total_return) ** (periods_per_year / periods) - 1.0  # type: ignore[return-value]
+    return annualise_growth(1.0 + total_return, periods=periods, periods_per_year=periods_per_year)  # type: ignore[type-var]
+
+
+def annualise_growth(growth: Value, *, periods: int | NDArray[np.int64], periods_per_year: float) -> Value:
+    """Geometric annual return of wealth that grew `growth`-fold over `periods`.
+
+    Where almost everything is lost, growth keeps the digits that ``growth - 1`` has rounded away.
+    """
+    return growth ** (periods_per_year / periods) - 1.0  # type: ignore[return-value]
 
 
 def annualise_mean(mean: Value, *, periods_per_year: float) -> Value:

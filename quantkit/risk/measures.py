@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from quantkit.core.returns import annualise_mean, annualise_return, annualise_volatility
+from quantkit.core.returns import annualise_growth, annualise_mean, annualise_volatility
 from quantkit.risk.arrays import Array, Returns, RiskFree, applied, excess_of, ratio, spread
 from quantkit.risk.drawdowns import max_drawdown, max_drawdown_duration, max_drawdown_of
 
@@ -206,7 +206,7 @@ def _total(r: Array) -> Array:
 
 
 def _annual(r: Array, periods_per_year: float) -> Array:
-    return annualise_return(_total(r), periods=len(r), periods_per_year=periods_per_year)
+    return annualise_growth((1.0 + r).prod(axis=0), periods=len(r), periods_per_year=periods_per_year)
 
 
 def _downside(excess: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from quantkit.core.returns import annualise_mean, annualise_return, annualise_volatility
+from quantkit.core.returns import annualise_growth, annualise_mean, annualise_volatility
 from quantkit.risk.arrays import Array, Returns, RiskFree, applied, excess_of, matrix, ratio, same_times, spread
 
 __all__ = ["alpha", "beta", "correlation_with", "down_capture", "information_ratio", "tracking_error", "up_capture"]
@@ -111,7 +111,7 @@ def _capture(r: Array, b: Array, chosen: NDArray[np.bool_], periods_per_year: fl
         return np.full(r.shape[1], np.nan)
     count = int(chosen.sum())
     mine, market = (
-        annualise_return((1.0 + each[chosen]).prod(axis=0) - 1.0, periods=count, periods_per_year=periods_per_year)
+        annualise_growth((1.0 + each[chosen]).prod(axis=0), periods=count, periods_per_year=periods_per_year)
         for each in (r, b)
     )
     return mine / market

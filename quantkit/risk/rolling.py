@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import DataError, UsageError
-from quantkit.core.returns import annualise_mean, annualise_return, annualise_volatility
+from quantkit.core.returns import annualise_growth, annualise_mean, annualise_volatility
 from quantkit.risk.arrays import NEGLIGIBLE, Array, Returns, RiskFree, by_columns, excess_of, matrix, ratio, same_times
 
 __all__ = ["ROLLING_MEASURES", "RollingMeasure", "rolling", "windows"]
@@ -196,7 +196,7 @@ def _deviation(mean: Array, second: Array, window: int) -> Array:
 
 
 def _growth(r: Array, window: int) -> Array:
-    return windows((1.0 + r,), lambda a, b, m, n: (a[0] * b[0],), window)[0] - 1.0
+    return windows((1.0 + r,), lambda a, b, m, n: (a[0] * b[0],), window)[0]
 
 
 def _drawdown(r: Array, window: int) -> Array:
@@ -206,9 +206,9 @@ def _drawdown(r: Array, window: int) -> Array:
 def _alone(measure: str, r: Array, window: int, periods_per_year: float) -> Array:
     zero = np.zeros_like(r)
     if measure == "total_return":
-        return _growth(r, window)
+        return _growth(r, window) - 1.0
     if measure in ("annual_return", "calmar"):
-        annual = annualise_return(_growth(r, window), periods=window, periods_per_year=periods_per_year)
+        annual = annualise_growth(_growth(r, window), periods=window, periods_per_year=periods_per_year)
         return annual if measure == "annual_return" else ratio(annual, -_drawdown(r, window))
     if measure == "volatility":
         mean, second = windows((r, zero), _moments, window)
