@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -25,7 +25,7 @@ from quantkit.data import tables
 
 __all__ = ["BUSY_TIMEOUT", "Database"]
 
-#: Seconds that a connection waits for another one's transaction; the longest of ours, a million corrections, takes about 15.
+#: Seconds that a connection waits for another's transaction; the longest of ours, a million corrections, takes 15.
 BUSY_TIMEOUT = 30.0
 
 _WRITING = "quantkit_writing"
@@ -90,12 +90,17 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A connection inside the one transaction that may write; committed at the end, undone by an exception."""
-        with (
-            self.errors(),
-            self._engine.connect().execution_options(**{_WRITING: True}) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        with self.errors():
+            try:
+                with (
+                    self._engine.connect().execution_options(**{_WRITING: True}) as connection,
+                    connection.begin(),
+                ):
+                    yield connection
+            except DBAPIError as error:
+                if _code(error.orig) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                    self._give_back_space()
+                raise
 
     def data_version(self) -> int:
         """A number that is another one after any other connection has committed, this object's own included."""
@@ -115,7 +120,8 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             unfinished.unlink(missing_ok=True)
             with self.errors(writing=path), self._engine.connect() as connection:
-                connection.connection.execute("VACUUM INTO ?", (os.fspath(unfinished),))  # type: ignore[attr-defined]
+                raw: Any = connection.connection
+                raw.execute("VACUUM INTO ?", (os.fspath(unfinished),))
             with unfinished.open("rb") as copy:
                 os.fsync(copy.fileno())
             os.replace(unfinished, path)
@@ -174,16 +180,20 @@ class Database:
                         raw.execute("PRAGMA journal_mode=WAL")
                     return
             except (DBAPIError, sqlite3.Error) as error:
-                original: Any = getattr(error, "orig", error)
-                busy = getattr(original, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                busy = _code(getattr(error, "orig", error)) == sqlite3.SQLITE_BUSY
                 if not busy or time.monotonic() > deadline:
                     with self.errors():
                         raise
                 time.sleep(0.02)
 
+    def _give_back_space(self) -> None:
+        # What an undone transaction had written stays in the log's file, on the disk that it has just filled.
+        with suppress(DBAPIError, sqlite3.Error), self._engine.connect() as connection:
+            raw: Any = connection.connection
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _sentence(self, error: sqlite3.Error, path: Path) -> str:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        match code:
+        match _code(error):
             case sqlite3.SQLITE_NOTADB:
                 return (
                     f"{path} is not a SQLite database; move it away and quantkit starts a new one, "
@@ -220,6 +230,11 @@ class Database:
                     "end that program or try again later"
                 )
         return f"{path} refused a statement ({error})"
+
+
+def _code(error: object) -> int:
+    """SQLite's primary result code of an exception; 0 if it has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _configure(connection: sqlite3.Connection, _: Any) -> None:

@@ -165,9 +165,10 @@ def _rows(
     return _fetch(connection, wanted.order_by(bars.c.time).limit(limit))
 
 
-def _fetch(connection: sa.Connection, wanted: sa.Select | sa.CompoundSelect) -> Columns:
+def _fetch(connection: sa.Connection, wanted: sa.Select[Any] | sa.CompoundSelect[Any]) -> Columns:
     # Straight from the driver's cursor into one array: no tuple outlives its row.
-    rows = np.fromiter(connection.execute(wanted).cursor, dtype=_ROW)
+    cursor: Any = connection.execute(wanted).cursor
+    rows = np.fromiter(cursor, dtype=_ROW)
     values = np.empty((len(BAR_COLUMNS), len(rows)))
     for row, name in enumerate(BAR_COLUMNS):
         values[row] = rows[name]

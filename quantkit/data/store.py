@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from quantkit.core.calendars import parse_time
 from quantkit.core.errors import DataError, SettingsError, StoreError
@@ -27,6 +27,9 @@ from quantkit.data.base import Instrument
 from quantkit.data.connections import BUSY_TIMEOUT, Database
 from quantkit.data.series import Columns, Written
 from quantkit.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 __all__ = ["Change", "Store", "TaskProgress", "Written"]
 
@@ -518,7 +521,11 @@ class Store:
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -551,7 +558,7 @@ def _now() -> int:
 
 
 def _micro(stamp: pd.Timestamp) -> int:
-    return int(stamp.tz_convert("UTC").as_unit("us").value)
+    return int(stamp.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))  # Timestamp.value is always nanoseconds
 
 
 def _micros(index: pd.DatetimeIndex) -> np.ndarray:

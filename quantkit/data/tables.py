@@ -7,7 +7,7 @@ that another database is another engine and not another schema.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -29,12 +29,12 @@ _Time = sa.BigInteger
 _Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _prices() -> list[sa.Column]:
+def _prices() -> list[sa.Column[Any]]:
     names = ("open", "high", "low", "close", "volume", "adj_close")
     return [sa.Column(name, sa.Double, nullable=name != "close") for name in names]
 
 
-def _series() -> list[sa.Column]:
+def _series() -> list[sa.Column[Any]]:
     return [sa.Column("symbol", _Text, primary_key=True), sa.Column("interval", _Text, primary_key=True)]
 
 
