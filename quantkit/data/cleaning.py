@@ -143,7 +143,7 @@ def _microseconds(index: pd.Index) -> np.ndarray:
         texts = pd.Series(index).map(lambda each: None if isinstance(each, (int, float, np.number)) else each)
         index = pd.DatetimeIndex(pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601"))
     moments = index if index.tz is None else index.tz_convert("UTC").tz_localize(None)
-    return moments.as_unit("us").asi8
+    return np.asarray(moments.as_unit("us").asi8)
 
 
 def _quarantine(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -103,8 +103,11 @@ class Rule:
 RULES: Final[Registry[Rule]] = Registry("cleaning rule")
 
 
-def _rule(kind: Literal["refuses", "repairs", "flags"], reason: str) -> Callable:
-    def register(function: Callable) -> Callable:
+_Apply = TypeVar("_Apply", Callable[[Rows], np.ndarray], Callable[[Rows], tuple[Rows, int]])
+
+
+def _rule(kind: Literal["refuses", "repairs", "flags"], reason: str) -> Callable[[_Apply], _Apply]:
+    def register(function: _Apply) -> _Apply:
         RULES.add(function.__name__)(Rule(kind, reason, function))
         return function
 
@@ -112,7 +115,7 @@ def _rule(kind: Literal["refuses", "repairs", "flags"], reason: str) -> Callable
 
 
 def _faulty(rows: Rows, name: str) -> np.ndarray:
-    return np.zeros(len(rows), dtype=bool) if rows.fault is None else rows.fault == name
+    return np.zeros(len(rows), dtype=bool) if rows.fault is None else np.asarray(rows.fault == name)
 
 
 @_rule("refuses", "it has not as many fields as the header")
@@ -124,7 +127,8 @@ def wrong_field_count(rows: Rows) -> np.ndarray:
 @_rule("refuses", "its time cannot be read, or lies outside 1900 to 2200")
 def unreadable_time(rows: Rows) -> np.ndarray:
     """A missing date, junk in its place, or an epoch in the wrong unit."""
-    return _faulty(rows, "unreadable_time") | (rows.time < _READABLE[0]) | (rows.time >= _READABLE[1])
+    outside = (rows.time < _READABLE[0]) | (rows.time >= _READABLE[1])
+    return np.asarray(_faulty(rows, "unreadable_time") | outside)
 
 
 @_rule("refuses", "one of its values is not a number")
@@ -145,7 +149,7 @@ def empty_row(rows: Rows) -> np.ndarray:
 @_rule("refuses", "its close is missing")
 def no_close(rows: Rows) -> np.ndarray:
     """NaN prices with a real volume, as on the last daily bar while the session is still settling."""
-    return np.isnan(rows.columns["close"])
+    return np.asarray(np.isnan(rows.columns["close"]))
 
 
 @_rule("refuses", "a price is zero, negative or infinite")
@@ -160,7 +164,7 @@ def price_not_positive(rows: Rows) -> np.ndarray:
 @_rule("refuses", "its volume is negative or infinite")
 def bad_volume(rows: Rows) -> np.ndarray:
     """A volume that overflowed, or a difference of cumulative volumes across a reset."""
-    return (rows.columns["volume"] < 0) | np.isinf(rows.columns["volume"])
+    return np.asarray((rows.columns["volume"] < 0) | np.isinf(rows.columns["volume"]))
 
 
 @_rule("repairs", "its adjusted close was zero, negative or infinite, and is now missing")
@@ -262,7 +266,7 @@ def live_duplicate(rows: Rows) -> tuple[Rows, int]:
     if last - first < 1 or len(np.unique(rows.stamp[first:])) < last - first + 1:
         return rows, 0
     merged = rows.take(np.arange(first + 1))
-    columns = {name: column.copy() for name, column in merged.values.items()}
+    columns = {name: column.copy() for name, column in merged.columns.items()}
     forming = {name: column[first:] for name, column in rows.columns.items()}
     stated = {name: column[~np.isnan(column)] for name, column in forming.items()}
     prices = np.concatenate([stated[name] for name in PRICES])
@@ -334,10 +338,10 @@ def spike(rows: Rows) -> np.ndarray:
 
     close = rows.columns["close"]
     before, after = np.insert(close[:-1], 0, close[0]), np.append(close[1:], close[-1])
-    wick = np.exp(max(_WICK[rows.interval], 20 * scale))
     for name, sign, beyond in (("high", 1, np.fmax), ("low", -1, np.fmin)):
         around = beyond(beyond(close, rows.columns["open"]), beyond(before, after))
-        flagged |= sign * rows.columns[name] > sign * around * wick**sign
+        wick = sign * np.log(rows.columns[name] / around)
+        flagged |= wick > max(_WICK[rows.interval], 20 * scale, 8 * float(np.median(np.abs(wick))))
     return flagged
 
 

@@ -9,7 +9,7 @@ import json
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -76,8 +76,8 @@ class SampleProvider:
     np.float64(173.93)
     """
 
-    name: ClassVar[str] = "sample"
-    status: ClassVar[Status] = "sample"
+    name: str = "sample"
+    status: Status = "sample"
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings
@@ -126,7 +126,7 @@ class SampleProvider:
         instrument = _catalogue()[check_symbol(query.symbol)]
         index = pd.DatetimeIndex(raw["time"], name="time").tz_localize("UTC").astype(TIME_DTYPE)
         bars = raw.drop(columns="time").set_axis(index, axis=0).reindex(columns=list(BAR_COLUMNS)).astype(np.float64)
-        bars = bars.loc[query.start : query.end]  # type: ignore[misc]  # a None end is open
+        bars = bars.loc[query.start : query.end]
         bars.attrs.update(
             symbol=instrument.symbol,
             interval=query.interval,
