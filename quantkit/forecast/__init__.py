@@ -5,8 +5,10 @@ from __future__ import annotations
 # Importing a model's module registers it; statsmodels and the like load where a model is fitted.
 from quantkit.forecast.base import FORECASTERS, Band, Contender, Forecast, Forecaster, ForecastStep, Trend
 from quantkit.forecast.naive import Drift, Naive
+
 from quantkit.forecast.arima import Arima  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
+from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.predict import check_model, predict
 from quantkit.forecast.walk import check_horizon, check_origins
 
@@ -20,10 +22,13 @@ __all__ = [
     "Forecast",
     "ForecastStep",
     "Forecaster",
+    "Leaderboard",
     "Naive",
+    "Standing",
     "Trend",
     "check_horizon",
     "check_model",
     "check_origins",
+    "leaderboard",
     "predict",
 ]

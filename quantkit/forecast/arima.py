@@ -169,7 +169,12 @@ def _draft(values: np.ndarray, ar: np.ndarray, ma: np.ndarray) -> _Draft | None:
     start = np.r_[ar, ma]
     if not _is_stable(ar, ma):
         start = np.zeros(p + q)
-    theta = leastsq(shocks, start, Dfun=slopes, col_deriv=True, maxfev=60, xtol=1e-4, ftol=1e-6)[0] if p + q else start
+    theta = start
+    if p + q:
+        # full_output keeps it from warning where it stops early; the draft is then ranked as far as it came.
+        theta = leastsq(shocks, start, Dfun=slopes, col_deriv=True, full_output=True, maxfev=60, xtol=1e-4, ftol=1e-6)[
+            0
+        ]
     if not _is_stable(theta[:p], theta[p:]):
         return None
     count = len(values)

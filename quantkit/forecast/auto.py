@@ -76,15 +76,20 @@ class Auto(Forecaster):
         return weights
 
     def _choose(
-        self, walks: Mapping[str, Walk], losses: Mapping[str, np.ndarray], origin: int, *, known: int, step: int, window: int
+        self,
+        walks: Mapping[str, Walk],
+        losses: Mapping[str, np.ndarray],
+        origin: int,
+        *,
+        known: int,
+        step: int,
+        window: int,
     ) -> str:
         past = slice(max(known - window, 0), known)
         if np.count_nonzero(~np.isnan(losses["naive"][past])) < max(MIN_ORIGINS, 2 * step):
             return "naive"
         able = {
-            name: losses[name][past]
-            for name in losses
-            if name != "naive" and np.isfinite(walks[name].paths[origin, 0])
+            name: losses[name][past] for name in losses if name != "naive" and np.isfinite(walks[name].paths[origin, 0])
         }
         adjusted = judge(able, losses["naive"][past], step=step)
         better = {name: float(np.nanmean(able[name])) for name in able if adjusted[name] < SIGNIFICANCE}

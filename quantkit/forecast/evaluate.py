@@ -107,33 +107,42 @@ def brier(outcomes: np.ndarray, probability_up: np.ndarray) -> float:
 
 
 def score(
-    walk: Walk, calibration: Calibration, outcomes: Outcomes, plan: Plan, returns: np.ndarray, *, step: int, level: float
+    walk: Walk,
+    fan: Calibration,
+    asked: Calibration,
+    outcomes: Outcomes,
+    plan: Plan,
+    returns: np.ndarray,
+    *,
+    step: int,
 ) -> Scores:
     """Scores of `walk` at `step`, on the origins that `plan` scores.
 
     Parameters
     ----------
-    calibration : Calibration
-        Of the same walk; `level` is one of its levels.
+    fan : Calibration
+        Of the same walk, at several levels, for the quantile loss and the direction.
+    asked : Calibration
+        Whose widest level is the one that the interval is scored at.
     returns : array, shape (T,)
         :func:`~quantkit.forecast.target.close_returns` of all bars, for the scale of MASE.
     """
     scored = plan.scored(step)
     came = outcomes.returns[scored, step - 1]
     medians = walk.medians[scored, step - 1]
-    up = calibration.probability_up[scored, step - 1]
-    lower, upper = calibration.lower[scored, step - 1], calibration.upper[scored, step - 1]
-    at = calibration.levels.index(level)
+    up = fan.probability_up[scored, step - 1]
     losses = [pinball(came, medians, probability=0.5)]
-    for index, each in enumerate(calibration.levels):
+    for at, each in enumerate(fan.levels):
         tail = (1.0 - each) / 2.0
         losses += [
-            pinball(came, lower[:, index], probability=tail),
-            pinball(came, upper[:, index], probability=1.0 - tail),
+            pinball(came, fan.lower[scored, step - 1, at], probability=tail),
+            pinball(came, fan.upper[scored, step - 1, at], probability=1.0 - tail),
         ]
+    level = asked.levels[-1]
+    lower, upper = asked.lower[scored, step - 1, -1], asked.upper[scored, step - 1, -1]
     errors = came - medians
-    moved = came[~np.isnan(came) & (came != 0.0) & ~np.isnan(up)]
-    called = (up >= 0.5)[~np.isnan(came) & (came != 0.0) & ~np.isnan(up)]
+    moves_called = ~np.isnan(came) & (came != 0.0) & ~np.isnan(up)
+    called = (came[moves_called] > 0.0) == (up[moves_called] >= 0.5)
     before = returns[1 : plan.first + scored.start + 1]
     moves = np.convolve(before, np.ones(step), mode="valid") if len(before) >= step else before[:0]
     typical = _mean(np.abs(moves))
@@ -146,10 +155,10 @@ def score(
         rmse=_mean(errors**2) ** 0.5,
         mase=mae / typical if typical > 0.0 else float("nan"),
         skill=skill(came, medians),
-        direction=_mean(((moved > 0.0) == called).astype(float)),
+        direction=_mean(called.astype(float)),
         brier=brier(came, up),
         pinball=float(np.mean(losses)),
-        interval_score=interval_score(came, lower[:, at], upper[:, at], level=level),
-        coverage=coverage(came, lower[:, at], upper[:, at]),
+        interval_score=interval_score(came, lower, upper, level=level),
+        coverage=coverage(came, lower, upper),
         level=level,
     )

@@ -50,7 +50,9 @@ class Drift(Forecaster):
         returns = close_returns(bars)
         returns = returns[~np.isnan(returns)]
         if not len(returns):
-            raise DataError(f"drift: {len(bars)} bars hold no return; at least {self.minimum} in one session are needed")
+            raise DataError(
+                f"drift: {len(bars)} bars hold no return; at least {self.minimum} in one session are needed"
+            )
         self.drift_ = float(returns.mean())
         return self
 

@@ -19,7 +19,7 @@ from quantkit.forecast.intervals import FAN, Calibration, calibrate
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
 from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
 
-__all__ = ["check_model", "contend", "predict"]
+__all__ = ["check_model", "contend", "predict", "refuse_constant"]
 
 
 def check_model(model: object, interval: str | None = None) -> str:
@@ -36,6 +36,13 @@ def check_model(model: object, interval: str | None = None) -> str:
     if interval is not None and interval not in kind.intervals:
         raise UsageError(f"{model} forecasts {' and '.join(kind.intervals)} bars, not {interval}")
     return str(model)
+
+
+def refuse_constant(bars: pd.DataFrame, name: str) -> None:
+    """``DataError`` where the close never moves: there is nothing to forecast or to score."""
+    close = bars["close"].to_numpy()
+    if np.ptp(close) == 0.0:
+        raise DataError(f"{name}: close is {close[0]:g} on all of {len(bars)} bars; constant prices cannot be forecast")
 
 
 def contend(walks: Mapping[str, Walk], outcomes: Outcomes, plan: Plan) -> tuple[Contender, ...]:
@@ -118,10 +125,7 @@ def predict(
     name = symbol or "bars"
     check_bars(bars, name=name)
     plan = plan_walk(len(bars), horizon=horizon, origins=origins, name=name)
-    if np.ptp(bars["close"].to_numpy()) == 0.0:
-        raise DataError(
-            f"{name}: close is {bars['close'].iloc[0]:g} on all of {len(bars)} bars; constant prices cannot be forecast"
-        )
+    refuse_constant(bars, name)
     if not fingerprint:
         question = {"kind": "forecast", "model": model, "horizon": horizon, "level": level, "interval": interval,
                     "calendar": calendar, "symbol": symbol, "currency": currency, "origins": origins}  # fmt: skip

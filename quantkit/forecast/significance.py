@@ -73,9 +73,7 @@ def diebold_mariano(loss_benchmark: np.ndarray, loss_model: np.ndarray, *, horiz
     return _compare(difference, variance, np.sqrt(correction), degrees=count - 1)
 
 
-def clark_west(
-    outcomes: np.ndarray, benchmark: np.ndarray, model: np.ndarray, *, horizon: int = 1
-) -> Comparison:
+def clark_west(outcomes: np.ndarray, benchmark: np.ndarray, model: np.ndarray, *, horizon: int = 1) -> Comparison:
     """One-sided test of squared errors for a model in which the benchmark is nested.
 
     Under the null the larger model's squared error is inflated by its estimation noise, the mean of

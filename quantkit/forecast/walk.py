@@ -153,7 +153,9 @@ def walk_forward(name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progres
             progress(done, len(paths), name)
         path = np.asarray((model.fit(past) if at.refit else model.update(past)).predict(plan.horizon), dtype=float)
         if path.shape != (plan.horizon,) or not np.isfinite(path).all():
-            raise ComputeError(f"{name} forecast {path.tolist()} at {past.index[-1].isoformat()}, not {plan.horizon} numbers")
+            raise ComputeError(
+                f"{name} forecast {path.tolist()} at {past.index[-1].isoformat()}, not {plan.horizon} numbers"
+            )
         paths[done] = path
 
     try:
@@ -215,9 +217,7 @@ def combine(
     composite = FORECASTERS[name]()
     assert isinstance(composite, Composite)
     members = composite.members(interval)
-    weights = composite.weights(
-        {member: walks[member] for member in members}, outcomes, step=step, window=plan.origins
-    )
+    weights = composite.weights({member: walks[member] for member in members}, outcomes, step=step, window=plan.origins)
     paths = np.zeros((len(plan.rows), plan.horizon))
     for at, member in enumerate(members):
         # A failed member has weight 0 from there on; its NaN must not spread.
