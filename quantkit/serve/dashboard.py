@@ -1,0 +1,131 @@
+"""``quantkit dashboard``: the dashboards in the browser, until Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from quantkit.core.errors import SettingsError
+from quantkit.settings import Settings
+
+__all__ = ["address", "check_exposure", "run_dashboard"]
+
+
+def run_dashboard(
+    settings: Settings,
+    *,
+    ip: str = "127.0.0.1",
+    port: int | None = None,
+    token: str | None = None,
+    insecure: bool = False,
+    base_url: str = "/",
+    dashboards: Path | None = None,
+    api_docs: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the dashboards until Ctrl-C or SIGTERM.
+
+    Parameters
+    ----------
+    settings : Settings
+        Gives the port, the token and the number of visitors unless the arguments do.
+    ip : str
+        Interface to listen on; anything but loopback needs a token.
+    port : int, optional
+        0 lets the system choose; one in use is said, by whom, and the next is taken.
+    token : str, optional
+        What a visitor must know.
+    insecure : bool
+        Listen beyond loopback without a token all the same.
+    base_url : str
+        Path under which everything is served.
+    dashboards : Path, optional
+        Folder of the notebooks, when it is not the project's own.
+    api_docs : str, optional
+        Address of the REST API's documentation, when the API runs.
+    say : callable
+        Told in sentences where the dashboards are and what had to be decided.
+
+    Raises
+    ------
+    SettingsError
+        No token for an address beyond loopback, an unusable address or port, or no notebooks.
+    """
+    from quantkit.serve import assets
+    from quantkit.serve.config import dashboards_folder, jupyter_root, voila_config
+    from quantkit.serve.ports import bind
+    from quantkit.serve.server import DashboardServer
+
+    if token is None and settings.token is not None:
+        token = settings.token.get_secret_value()
+    check_exposure(ip, token, insecure=insecure)
+    folder = (dashboards or dashboards_folder()).absolute()
+    base_url = "/" + base_url.strip("/") + "/" if base_url.strip("/") else "/"
+    taken, sockets = bind(ip, settings.dashboard_port if port is None else port, say=say)
+    _environment(jupyter_root(), ip)
+    assets.refresh()
+    server = DashboardServer(
+        sockets=sockets,
+        reports=settings.home / "reports",
+        api_docs=api_docs,
+        watchlist=settings.watchlist,
+        config=voila_config(
+            max_kernels=settings.max_kernels, token=token, base_url=base_url, compress=not _loopback(ip)
+        ),
+        config_file_paths=[],
+        root_dir=str(folder),
+        ip=ip,
+        port=taken,
+        log_level=logging.WARNING,
+        on_listening=lambda: say(f"quantkit dashboards: {address(ip, taken, base_url, token)}   (Ctrl-C stops them)"),
+    )
+    server.initialize([])
+    try:
+        server.start()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def check_exposure(ip: str, token: str | None, *, insecure: bool) -> None:
+    """Refuse to listen beyond this machine when everybody would be let in.
+
+    Raises
+    ------
+    SettingsError
+        `ip` is not loopback, there is no token, and `insecure` was not asked for.
+    """
+    if not token and not insecure and not _loopback(ip):
+        raise SettingsError(
+            f"listening on {ip} would open the dashboards to everybody who can reach this machine: "
+            "set a token (QUANTKIT_TOKEN or --token), or say --insecure if that is meant"
+        )
+
+
+def address(ip: str, port: int, base_url: str, token: str | None) -> str:
+    """What to open in a browser on this machine."""
+    host = "127.0.0.1" if ip in {"0.0.0.0", "::", ""} else f"[{ip}]" if ":" in ip else ip
+    return f"http://{host}:{port}{base_url}{'?token=' + token if token else ''}"
+
+
+def _loopback(ip: str) -> bool:
+    if ip == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return False
+
+
+def _environment(template_root: Path, ip: str) -> None:
+    """Where Voila finds the page template, and where a kernel finds the server that its visitor comes through."""
+    paths = [str(template_root), *filter(None, os.environ.get("JUPYTER_PATH", "").split(os.pathsep))]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(dict.fromkeys(paths))
+    os.environ["VOILA_APP_IP"] = "127.0.0.1" if ip in {"0.0.0.0", "::", "", "localhost"} else ip
+    # The debugger's file check costs a warning at every kernel's start, and no kernel here is debugged.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
