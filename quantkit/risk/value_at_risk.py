@@ -27,8 +27,12 @@ __all__ = [
     "Side",
     "TailRisk",
     "VarMethod",
+    "check_horizon",
+    "check_side",
+    "check_tail_level",
     "expected_shortfall",
     "predictive_distribution",
+    "return_values",
     "tail_risk",
     "value_at_risk",
 ]
@@ -187,13 +191,9 @@ def tail_risk(
     seed: int = 0,
 ) -> TailRisk:
     """VaR and ES together, with the reason where there is none; arguments and errors as for :func:`value_at_risk`."""
-    level = check_tail_level(level)
-    if side not in ("long", "short"):
-        raise UsageError(f"side {side!r} is not one of long, short")
+    level, side, horizon = check_tail_level(level), check_side(side), check_horizon(horizon)
     if scaling not in ("simulated", "scaled"):
         raise UsageError(f"scaling {scaling!r} is not one of simulated, scaled")
-    if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= MAX_HORIZON:
-        raise UsageError(f"horizon {horizon!r} is not a whole number of periods from 1 to {MAX_HORIZON}")
     model = VAR_METHODS[method]()
     values = return_values(returns, minimum=model.minimum, method=method)
     sign = 1.0 if side == "long" else -1.0
@@ -253,6 +253,20 @@ def check_tail_level(level: object) -> float:
     if checked <= 0.5:
         raise UsageError(f"level {level!r} is not above 0.5; a value at risk needs something like 0.95 or 0.99")
     return checked
+
+
+def check_side(side: object) -> Side:
+    """Return `side` if it is long or short."""
+    if side not in ("long", "short"):
+        raise UsageError(f"side {side!r} is not one of long, short")
+    return side  # type: ignore[return-value]
+
+
+def check_horizon(horizon: object) -> int:
+    """Return `horizon` if it is a whole number of periods from 1 to 20."""
+    if isinstance(horizon, bool) or not isinstance(horizon, int) or not 1 <= horizon <= MAX_HORIZON:
+        raise UsageError(f"horizon {horizon!r} is not a whole number of periods from 1 to {MAX_HORIZON}")
+    return horizon
 
 
 def return_values(returns: pd.Series, *, minimum: int, method: str) -> Array:

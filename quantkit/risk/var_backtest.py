@@ -1,0 +1,497 @@
+"""Every VaR method put to the test on the past, and ``auto``, which lives by those tests.
+
+A walk-forward stands at each origin with the past alone, asks every method for its belief about the next `horizon`
+periods, and scores it on what came. Costly methods are estimated every `refit` origins and filtered in between.
+Horizons above 1 are tested on origins `horizon` apart: overlapping windows never back a p-value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from quantkit.core.errors import UsageError
+from quantkit.core.progress import Progress, silent
+from quantkit.core.results import Result
+from quantkit.core.walkforward import Slice, WalkForward
+from quantkit.risk.coverage import (
+    CoverageTest,
+    conditional_coverage,
+    conditional_critical,
+    coverage_ratio,
+    independence,
+    independence_ratio,
+    kupiec,
+    kupiec_critical,
+    kupiec_power,
+    traffic_light,
+)
+from quantkit.risk.distributions import Undefined
+from quantkit.risk.tail_models import VAR_METHODS, TailModel
+from quantkit.risk.value_at_risk import (
+    Side,
+    check_horizon,
+    check_side,
+    check_tail_level,
+    predictive_distribution,
+    return_values,
+)
+
+__all__ = ["AUTO", "ShortfallTest", "VarBacktest", "VarBacktests", "backtest_var"]
+
+Array: TypeAlias = NDArray[np.float64]
+
+AUTO: Final = "auto"
+#: Level at which expected shortfall is tested (Basel Committee, 2019).
+SHORTFALL_LEVEL: Final = 0.975
+#: Scored origins before `auto` weighs evidence; until then it stands on historical simulation.
+EVIDENCE: Final = 100
+_FALLBACK: Final = "historical"
+# Simulated paths for a horizon above 1, at each origin.
+_PATHS: Final = 5_000
+# Simulated outcomes of each day for the p-value of the ES test; it is a multiple of 1 / 2000.
+_SIMULATIONS: Final = 1_999
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShortfallTest(Result):
+    """Second test of Acerbi and Szekely for expected shortfall.
+
+    ``Z2 = 1 - sum(X[t] 1(X[t] < VaR[t]) / ES[t]) / (n (1 - level))``: 0 is expected of a right model, and losses that
+    are larger or more frequent than its ES make it negative.
+
+    Attributes
+    ----------
+    level : float
+    statistic : float
+    p_value : float
+        Share of outcomes drawn from each day's own forecast distribution that give a statistic at most as large; NaN
+        where `note` says why.
+    breaches : int
+        Of the VaR at the same level.
+    note : str
+
+    References
+    ----------
+    Acerbi, C. and Szekely, B. (2014). Backtesting expected shortfall. Risk, December.
+    """
+
+    level: float
+    statistic: float
+    p_value: float
+    breaches: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VarBacktest(Result):
+    """How one method did.
+
+    Attributes
+    ----------
+    method : str
+    level : float
+    origins : int
+        Scored.
+    undefined : int
+        Origins at which the method gave no figure; `reason` says why.
+    breaches : int
+    expected : float
+        ``(1 - level) origins``.
+    quantile_loss : float
+        Mean of ``(p - 1(r < VaR)) (r - VaR)``: lower is better.
+    rank : int or None
+        By quantile loss among the methods with a figure at every origin; None for one that lacks some.
+    kupiec, independence, conditional_coverage : CoverageTest
+    rejected_by : tuple of str
+        Which of Kupiec and conditional coverage reject at 5 %.
+    power : float
+        Probability that Kupiec's test would reject a model with twice as many breaches as it should have.
+    zone : {"green", "yellow", "red"}
+        Traffic light of the cumulative binomial probability over all origins.
+    basel_zone : str or None
+        The Basel Committee's zone, of the last 250 origins; only at 99 % one period ahead.
+    shortfall : ShortfallTest
+    reason : str
+        Why there were no figures at `undefined` origins.
+    """
+
+    method: str
+    level: float
+    origins: int
+    undefined: int
+    breaches: int
+    expected: float
+    quantile_loss: float
+    rank: int | None
+    kupiec: CoverageTest
+    independence: CoverageTest
+    conditional_coverage: CoverageTest
+    rejected_by: tuple[str, ...]
+    power: float
+    zone: str
+    basel_zone: str | None
+    shortfall: ShortfallTest
+    reason: str
+
+    @property
+    def rejected(self) -> bool:
+        """Whether a coverage test rejects at 5 %."""
+        return bool(self.rejected_by)
+
+    def in_words(self) -> str:
+        """One sentence with the verdict and what it is worth."""
+        counted = f"{self.breaches} breaches in {self.origins} origins, {self.expected:.1f} expected"
+        if self.origins == 0:
+            return f"{self.method}: no figure at any origin: {self.reason}."
+        if self.rejected:
+            return f"{self.method}: rejected ({' and '.join(self.rejected_by).replace('_', ' ')}); {counted}."
+        power = f"a model with twice the breaches would be caught with probability {self.power:.0%}"
+        few = f" {self.kupiec.note}." if self.kupiec.note else ""
+        return f"{self.method}: not rejected; {counted}; {power}.{few}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VarBacktests(Result):
+    """All methods side by side, and the choice that follows.
+
+    Attributes
+    ----------
+    level : float
+    horizon : int
+    side : {"long", "short"}
+    rows : dict of VarBacktest
+        By method, in the registry's order, `auto` last.
+    ranking : tuple of str
+        Methods by quantile loss, best first.
+    auto_method : str
+        What `auto` stands on for the period after the last return.
+    auto_note : str
+        Said where every method is rejected, or where there is no evidence yet.
+    auto_methods : tuple of str
+        What `auto` stood on at each origin.
+    path : DataFrame
+        Indexed by the period forecast (the last one of the horizon): ``return`` of the position, and the VaR of each
+        method.
+    """
+
+    level: float
+    horizon: int
+    side: str
+    rows: dict[str, VarBacktest]
+    ranking: tuple[str, ...]
+    auto_method: str
+    auto_note: str
+    auto_methods: tuple[str, ...]
+    path: pd.DataFrame
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a method: counts, p-values, loss, verdict."""
+        records = [
+            {
+                "origins": row.origins,
+                "breaches": row.breaches,
+                "expected": row.expected,
+                "p_kupiec": row.kupiec.p_value,
+                "p_independence": row.independence.p_value,
+                "p_conditional": row.conditional_coverage.p_value,
+                "p_shortfall": row.shortfall.p_value,
+                "power": row.power,
+                "zone": row.zone,
+                "quantile_loss": row.quantile_loss,
+                "rejected": row.rejected,
+            }
+            for row in self.rows.values()
+        ]
+        return pd.DataFrame(records, index=pd.Index(list(self.rows), name="method"))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What one method said at each origin, shape (origins,) each."""
+
+    var: Array
+    shortfall_var: Array
+    shortfall: Array
+    draws: list[Array]
+    reason: str = ""
+
+
+def backtest_var(
+    returns: pd.Series,
+    *,
+    level: float = 0.95,
+    horizon: int = 1,
+    side: Side = "long",
+    methods: Sequence[str] | None = None,
+    origins: int = 1000,
+    min_train: int | None = None,
+    window: int | None = None,
+    refit: int = 21,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> VarBacktests:
+    """Backtest VaR methods by walk-forward, with `auto` as a row of its own.
+
+    Parameters
+    ----------
+    returns : Series, shape (T,)
+        Simple per-period returns of the instrument, decimals.
+    level : float in (0.5, 1)
+    horizon : int in 1..20
+        Origins are that far apart.
+    side : {"long", "short"}
+    methods : sequence of str, optional
+        Names in ``VAR_METHODS``; all of them by default.
+    origins : int
+        At most; fewer where the data is shorter.
+    min_train : int, optional
+        Returns that the first origin has behind it; by default 500, so that every method has enough, or half of
+        fewer than 750 returns but at least 100.
+    window : int, optional
+        Only the last so many returns are used at each origin; by default all.
+    refit : int
+        Origins between estimates of the methods that have parameters.
+    seed : int
+        Of simulated horizons and p-values.
+    progress : Progress
+        Called at each origin; may raise ``Cancelled``.
+
+    Returns
+    -------
+    VarBacktests
+
+    Raises
+    ------
+    UsageError
+        An argument that does not exist.
+    DataError
+        NaN, or not one origin fits in the data.
+    """
+    level, horizon, side = check_tail_level(level), check_horizon(horizon), check_side(side)
+    chosen = list(VAR_METHODS) if methods is None else list(dict.fromkeys(methods))
+    if not chosen:
+        raise UsageError(f"no VaR methods given; choose from {', '.join(VAR_METHODS)}")
+    models = {name: VAR_METHODS[name]() for name in chosen}
+    values = return_values(returns, minimum=2, method="a VaR backtest")
+    if min_train is None:
+        min_train = 500 if len(values) >= 750 else max(len(values) // 2, 100)
+    walk = WalkForward(
+        origins=max(origins // horizon, 1),
+        horizon=horizon,
+        min_train=min_train,
+        window=window,
+        refit=max(refit // horizon, 1),
+        step=horizon,
+    )
+    steps = list(walk.slices(len(values)))
+    sign = 1.0 if side == "long" else -1.0
+    outcomes = np.array([sign * ((1.0 + values[step.test]).prod() - 1.0) for step in steps])
+    times = returns.index[[step.test.stop - 1 for step in steps]]
+    with threadpool_limits(1):
+        walks, who = _walk(walk, returns, models, len(steps), 1.0 - level, horizon, side, seed, progress)
+        walks[AUTO], auto_methods, auto_method, auto_note = _auto(walks, outcomes, 1.0 - level)
+        losses = {name: _loss(outcomes, each.var, 1.0 - level) for name, each in walks.items()}
+        complete = [name for name in losses if name != AUTO and not np.isnan(losses[name]).any()]
+        ranking = sorted(complete, key=lambda name: float(losses[name].mean()))
+        rows = {
+            name: _row(name, each, outcomes, losses[name], who, level, horizon, ranking)
+            for name, each in walks.items()
+        }  # fmt: skip
+    path = pd.DataFrame({"return": outcomes, **{name: each.var for name, each in walks.items()}}, index=times)
+    return VarBacktests(
+        level=level,
+        horizon=horizon,
+        side=side,
+        rows=rows,
+        ranking=tuple(ranking),
+        auto_method=auto_method,
+        auto_note=auto_note,
+        auto_methods=tuple(auto_methods),
+        path=path,
+    )
+
+
+def _walk(
+    walk: WalkForward,
+    returns: pd.Series,
+    models: dict[str, TailModel],
+    count: int,
+    p: float,
+    horizon: int,
+    side: Side,
+    seed: int,
+    progress: Progress,
+) -> tuple[dict[str, _Walk], list[NDArray[np.intp]]]:
+    walks = {
+        name: _Walk(np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), draws=[]) for name in models
+    }
+    who: list[NDArray[np.intp]] = []
+    fitted: set[str] = set()
+    sign = 1.0 if side == "long" else -1.0
+    tail = 1.0 - SHORTFALL_LEVEL
+
+    def decide(past: pd.DataFrame, step: Slice) -> None:
+        origin = len(who)
+        progress(origin, count, "backtesting value at risk")
+        values = past.iloc[:, 0].to_numpy()
+        # Simulated outcomes fall into the tail independently of each other; the same days for every method, so that
+        # methods are compared on common luck.
+        u = np.random.default_rng([seed, step.origin]).random(_SIMULATIONS)
+        hit = np.flatnonzero(u < tail)
+        who.append(hit)
+        for name, model in models.items():
+            kept = walks[name]
+            if len(values) < model.minimum:
+                kept.reason = f"{name} needs at least {model.minimum} returns"
+                kept.draws.append(np.full(len(hit), np.nan))
+                continue
+            if step.refit or name not in fitted:
+                model.fit(sign * values)
+                fitted.add(name)
+            belief = predictive_distribution(
+                model, values, horizon=horizon, side=side, seed=seed + step.origin, paths=_PATHS
+            )
+            if isinstance(belief, Undefined):
+                kept.reason = belief.reason
+            kept.var[origin] = belief.quantile(p)
+            kept.shortfall_var[origin] = belief.quantile(tail)
+            kept.shortfall[origin] = belief.tail_mean(tail)
+            kept.draws.append(belief.draw(u[hit]))
+
+    walk.run(returns.to_frame(), decide)
+    progress(count, count, "backtesting value at risk")
+    return walks, who
+
+
+def _loss(outcomes: Array, var: Array, p: float) -> Array:
+    return (p - (outcomes < var)) * (outcomes - var)
+
+
+def _auto(walks: dict[str, _Walk], outcomes: Array, p: float) -> tuple[_Walk, list[str], str, str]:
+    """The walk of `auto`, its choice at each origin, and its choice and note after the last."""
+    names = list(walks)
+    count = len(outcomes)
+    # Row k of each table is what origin k knows: sums over the origins before it.
+    var = np.column_stack([walks[name].var for name in names])
+    defined = np.vstack([~np.isnan(var), np.ones(len(names), bool)])
+    loss = np.column_stack([_loss(outcomes, walks[name].var, p) for name in names])
+    hit = outcomes[:, None] < var
+    earlier = [_before(each) for each in (loss, hit)]
+    pairs = [hit[:-1] & hit[1:], ~hit[:-1] & hit[1:], hit[:-1] & ~hit[1:]]
+    n11, n01, n10 = (_before(np.vstack([np.zeros((1, len(names))), each])) for each in pairs)
+    known = np.arange(count + 1)
+    n00 = np.maximum(known - 1, 0)[:, None] - n11 - n01 - n10
+    coverage = coverage_ratio(earlier[1], np.broadcast_to(known[:, None], earlier[1].shape), p)
+    joint = coverage + independence_ratio(n00, n01, n10, n11)
+
+    chosen, note = [], ""
+    fallback = _FALLBACK if _FALLBACK in names else names[0]
+    for origin in range(count + 1):
+        note = ""
+        # A loss that is NaN anywhere before is NaN in the sum: such a method cannot be compared yet.
+        usable = defined[origin] & np.isfinite(earlier[0][origin])
+        if origin < EVIDENCE or not usable.any():
+            chosen.append(fallback)
+            note = f"{origin} scored origins are too few to choose by; {fallback} until there are {EVIDENCE}"
+            continue
+        sound = (
+            usable
+            & (coverage[origin] < kupiec_critical(origin, p) - 1e-9)
+            & (joint[origin] < conditional_critical(origin, p) - 1e-9)
+        )
+        if not sound.any():
+            note = "every method is rejected by its backtest; the one with the lowest quantile loss is used"
+        candidates = np.where(sound if sound.any() else usable, earlier[0][origin], np.inf)
+        chosen.append(names[int(np.argmin(candidates))])
+    picked = [walks[name] for name in chosen[:-1]]
+    mixed = _Walk(
+        var=np.array([each.var[t] for t, each in enumerate(picked)]),
+        shortfall_var=np.array([each.shortfall_var[t] for t, each in enumerate(picked)]),
+        shortfall=np.array([each.shortfall[t] for t, each in enumerate(picked)]),
+        draws=[each.draws[t] for t, each in enumerate(picked)],
+    )
+    return mixed, chosen[:-1], chosen[-1], note
+
+
+def _before(each: NDArray[Any]) -> Array:
+    return np.vstack([np.zeros((1, each.shape[1])), np.cumsum(each, axis=0, dtype=np.float64)])
+
+
+def _row(
+    name: str,
+    walk: _Walk,
+    outcomes: Array,
+    loss: Array,
+    who: list[NDArray[np.intp]],
+    level: float,
+    horizon: int,
+    ranking: list[str],
+) -> VarBacktest:
+    scored = ~np.isnan(walk.var)
+    hits = outcomes[scored] < walk.var[scored]
+    n, x = len(hits), int(hits.sum())
+    if n == 0:
+        empty = {
+            each: CoverageTest(each, float("nan"), float("nan"), float("nan"), "no origin was scored")
+            for each in ("kupiec", "independence", "conditional_coverage")
+        }
+        tests, zone, power = empty, "", float("nan")
+    else:
+        tests = {
+            "kupiec": kupiec(x, n, level=level),
+            "independence": independence(hits),
+            "conditional_coverage": conditional_coverage(hits, level=level),
+        }
+        zone = traffic_light(x, n, level=level)
+        power = kupiec_power(n, level=level, true_probability=min(2.0 * (1.0 - level), 1.0))
+    basel = abs(level - 0.99) < 1e-12 and horizon == 1 and n >= 250
+    return VarBacktest(
+        method=name,
+        level=level,
+        origins=n,
+        undefined=len(outcomes) - n,
+        breaches=x,
+        expected=(1.0 - level) * n,
+        quantile_loss=float(loss[scored].mean()) if n else float("nan"),
+        rank=ranking.index(name) + 1 if name in ranking else None,
+        kupiec=tests["kupiec"],
+        independence=tests["independence"],
+        conditional_coverage=tests["conditional_coverage"],
+        rejected_by=tuple(each for each in ("kupiec", "conditional_coverage") if tests[each].rejects),
+        power=power,
+        zone=zone,
+        basel_zone=traffic_light(int(hits[-250:].sum()), 250, level=level) if basel else None,
+        shortfall=_shortfall(walk, outcomes, who),
+        reason=walk.reason,
+    )
+
+
+def _shortfall(walk: _Walk, outcomes: Array, who: list[NDArray[np.intp]]) -> ShortfallTest:
+    scored = ~np.isnan(walk.shortfall)
+    n = int(scored.sum())
+    if n == 0:
+        return ShortfallTest(SHORTFALL_LEVEL, float("nan"), float("nan"), 0, "no origin has an expected shortfall")
+    if (walk.shortfall[scored] >= 0.0).any():
+        note = "an expected shortfall that is no loss cannot be tested"
+        return ShortfallTest(SHORTFALL_LEVEL, float("nan"), float("nan"), 0, note)
+    tail = n * (1.0 - SHORTFALL_LEVEL)
+    hits = scored & (outcomes < walk.shortfall_var)
+    statistic = 1.0 - float((outcomes[hits] / walk.shortfall[hits]).sum()) / tail
+    simulated = np.zeros(_SIMULATIONS)
+    for t in np.flatnonzero(scored):
+        simulated[who[t]] += walk.draws[t] / walk.shortfall[t]
+    at_most = int((1.0 - simulated / tail <= statistic + 1e-12).sum())
+    return ShortfallTest(
+        level=SHORTFALL_LEVEL,
+        statistic=statistic,
+        p_value=(1 + at_most) / (1 + _SIMULATIONS),
+        breaches=int(hits.sum()),
+        note="" if tail >= 5 else f"{tail:.1f} breaches expected: too few for the test to tell much",
+    )
