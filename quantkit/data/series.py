@@ -62,17 +62,25 @@ def read(
     connection: sa.Connection, symbol: str, interval: str, first: int | None = None, last: int | None = None
 ) -> Columns:
     """The bars as they stand, from `first` to `last`, both included, by time."""
-    at, last = _EARLIEST if first is None else first, _LATEST if last is None else last
-    found = sa.select(bars_blocks.c.start, bars_blocks.c.stop, bars_blocks.c.payload).where(
-        _of(bars_blocks, symbol, interval), bars_blocks.c.stop >= at, bars_blocks.c.start <= last
-    )
-    parts = []
-    for start, stop, payload in connection.execute(found.order_by(bars_blocks.c.start)):
-        parts.append(_rows(connection, symbol, interval, at, start - 1))
-        parts.append(_clip(_unpack(payload), at, last))
-        at = stop + 1
-    parts.append(_rows(connection, symbol, interval, at, last))
-    return _join(parts)
+    first, last = _EARLIEST if first is None else first, _LATEST if last is None else last
+    within = _of(bars_blocks, symbol, interval) & (bars_blocks.c.stop >= first) & (bars_blocks.c.start <= last)
+    about = sa.select(bars_blocks.c.start, bars_blocks.c.stop, sa.func.length(bars_blocks.c.payload))
+    blocks = connection.execute(about.where(within).order_by(bars_blocks.c.start)).all()
+    # The rows before each block, and after the last one.
+    starts = [first, *(stop + 1 for _, stop, _ in blocks)]
+    stops = [*(start - 1 for start, _, _ in blocks), last]
+    loose = [_rows(connection, symbol, interval, *gap) for gap in zip(starts, stops, strict=True)]
+    if not blocks:
+        return loose[0]
+    # One array of the right size, filled block by block: a million bars are read in the memory that they take.
+    count = sum(len(part.times) for part in loose) + sum(length // _ROW.itemsize for _, _, length in blocks)
+    all_of = Columns(np.empty(count, dtype=np.int64), np.empty((len(BAR_COLUMNS), count)))
+    end = _fill(all_of, 0, loose[0])
+    payloads = connection.execute(sa.select(bars_blocks.c.payload).where(within).order_by(bars_blocks.c.start))
+    for (payload,), after in zip(payloads, loose[1:], strict=True):
+        end = _fill(all_of, end, _clip(_unpack(payload), first, last))
+        end = _fill(all_of, end, after)
+    return Columns(all_of.times[:end], all_of.values[:, :end])
 
 
 def read_as_of(
@@ -275,8 +283,8 @@ def _clip(block: Columns, first: int, last: int) -> Columns:
     return Columns(block.times[part], block.values[:, part])
 
 
-def _join(parts: list[Columns]) -> Columns:
-    if len(parts) == 1:
-        return parts[0]
-    times = np.concatenate([part.times for part in parts])
-    return Columns(times, np.concatenate([part.values for part in parts], axis=1))
+def _fill(whole: Columns, at: int, part: Columns) -> int:
+    end = at + len(part.times)
+    whole.times[at:end] = part.times
+    whole.values[:, at:end] = part.values
+    return end

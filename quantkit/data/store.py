@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from quantkit.core.calendars import parse_time
-from quantkit.core.errors import DataError, SettingsError, StoreError
-from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, Interval, check_bars, check_interval, check_symbol
-from quantkit.data import series, tables
+from quantkit.core.errors import DataError, SettingsError
+from quantkit.core.schema import BAR_COLUMNS, Interval, check_bars, check_interval, check_symbol
+from quantkit.data import series, sql, tables
 from quantkit.data.base import Instrument
 from quantkit.data.connections import BUSY_TIMEOUT, Database
 from quantkit.data.series import Columns, Written
 from quantkit.settings import Settings
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql
 
 __all__ = ["Change", "Store", "TaskProgress", "Written"]
 
@@ -112,7 +107,7 @@ class Store:
         row = asdict(instrument) | {"intervals": ",".join(instrument.intervals)}
         row["symbol"] = check_symbol(instrument.symbol)
         with self._database.write() as connection:
-            _upsert(connection, tables.instruments, [row])
+            sql.upsert(connection, tables.instruments, [row])
 
     def instrument(self, symbol: str) -> Instrument | None:
         """What is known of `symbol`; None if nothing is."""
@@ -171,14 +166,14 @@ class Store:
         check_bars(bars, name=symbol)
         if bars.empty:
             return Written(0, 0, 0)
-        times = _micros(bars.index)
+        times = sql.micros(bars.index)
         known_at = _known(known, len(bars), symbol)
         new = Columns(times, np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy().T))
         changes = tables.changes
         with self._database.write() as connection:
             # Stamps never fall, whatever the clock does: of two versions the later one must win at every as_of.
             last = connection.execute(sa.select(changes.c.at).order_by(changes.c.seq.desc()).limit(1)).scalar()
-            now = max(_now(), (last or 0) + 1)
+            now = max(sql.now(), (last or 0) + 1)
             written, touched = series.merge(
                 connection, symbol, interval, new, source=source, known=known_at, now=now
             )  # fmt: skip
@@ -217,15 +212,15 @@ class Store:
             A bars frame, with ``symbol`` and ``interval`` in ``attrs``.
         """
         symbol, interval = check_symbol(symbol), check_interval(interval)
-        first = None if start is None else _micro(parse_time(start, name="start"))
-        last = None if end is None else _micro(parse_time(end, name="end"))
+        first = None if start is None else sql.micro(parse_time(start, name="start"))
+        last = None if end is None else sql.micro(parse_time(end, name="end"))
         with self._database.read() as connection:
             if as_of is None:
                 times, values = series.read(connection, symbol, interval, first, last)
             else:
-                moment = _micro(parse_time(as_of, name="as_of"))
+                moment = sql.micro(parse_time(as_of, name="as_of"))
                 times, values = series.read_as_of(connection, symbol, interval, first, last, moment)
-        frame = pd.DataFrame(values.T, index=_index(times, "time"), columns=list(BAR_COLUMNS), copy=False)
+        frame = pd.DataFrame(values.T, index=sql.index(times, "time"), columns=list(BAR_COLUMNS), copy=False)
         frame.attrs = {"symbol": symbol, "interval": interval}
         return frame
 
@@ -241,7 +236,7 @@ class Store:
         )
         with self._database.read() as connection:
             first, last, count = connection.execute(wanted).one()
-        return None if first is None else (_stamp(first), _stamp(last), int(count))
+        return None if first is None else (sql.stamp(first), sql.stamp(last), int(count))
 
     def bar_history(self, symbol: str, interval: Interval = "1d") -> pd.DataFrame:
         """Every version of a bar that was replaced.
@@ -262,7 +257,7 @@ class Store:
         wanted = sa.select(table).where(table.c.seq > seq).order_by(table.c.seq)
         with self._database.read() as connection:
             rows = connection.execute(wanted).all()
-        return [Change(row.seq, row.symbol, row.interval, _stamp(row.first), _stamp(row.last)) for row in rows]
+        return [Change(row.seq, row.symbol, row.interval, sql.stamp(row.first), sql.stamp(row.last)) for row in rows]
 
     def last_change(self) -> int:
         """Number of the latest write that changed bars; 0 before the first."""
@@ -271,9 +266,14 @@ class Store:
 
     def mark_fetched(self, symbol: str, interval: Interval, provider: str) -> None:
         """Note that `provider` has just been asked for all it has of a series."""
-        row = {"symbol": check_symbol(symbol), "interval": check_interval(interval), "provider": provider, "at": _now()}
+        row = {
+            "symbol": check_symbol(symbol),
+            "interval": check_interval(interval),
+            "provider": provider,
+            "at": sql.now(),
+        }
         with self._database.write() as connection:
-            _upsert(connection, tables.fetches, [row])
+            sql.upsert(connection, tables.fetches, [row])
 
     def fetched(self, symbol: str, interval: Interval) -> tuple[str, pd.Timestamp] | None:
         """Who was asked last for a series, and when; None if nobody was."""
@@ -281,7 +281,7 @@ class Store:
         of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
         with self._database.read() as connection:
             row = connection.execute(sa.select(table.c.provider, table.c.at).where(of)).one_or_none()
-        return None if row is None else (row.provider, _stamp(row.at))
+        return None if row is None else (row.provider, sql.stamp(row.at))
 
     # What cleaning refused and repaired, and what companies did
 
@@ -301,14 +301,14 @@ class Store:
         """
         if rows.empty:
             return 0
-        now = _now()
+        now = sql.now()
         stamps = pd.to_datetime(rows["time"], utc=True)
         kept = []
         for row, stamp in zip(rows.to_dict("records"), stamps, strict=True):
             about = {
                 "symbol": check_symbol(row["symbol"]),
                 "interval": str(row["interval"]),
-                "time": None if pd.isna(stamp) else _micro(stamp),
+                "time": None if pd.isna(stamp) else sql.micro(stamp),
                 "rule": str(row["rule"]),
                 "reason": str(row["reason"]),
                 "text": None if pd.isna(row["text"]) else str(row["text"]),
@@ -321,7 +321,7 @@ class Store:
         with self._database.write() as connection:
             before = connection.execute(count).scalar_one()
             connection.execute(
-                _insert(connection, tables.quarantine).on_conflict_do_nothing(index_elements=["digest"]), kept
+                sql.insert(connection, tables.quarantine).on_conflict_do_nothing(index_elements=["digest"]), kept
             )
             return connection.execute(count).scalar_one() - before
 
@@ -345,7 +345,7 @@ class Store:
         add : bool
             `counts` are of newly arrived rows only and add up with what was kept.
         """
-        now = _now()
+        now = sql.now()
         about = {"symbol": check_symbol(symbol), "interval": check_interval(interval), "source": source, "at": now}
         rows = [{**about, "rule": rule, "count": int(count)} for rule, count in counts.items()]
         table = tables.repairs
@@ -354,7 +354,7 @@ class Store:
                 same = [table.c[name] == about[name] for name in ("symbol", "interval", "source")]
                 connection.execute(table.delete().where(*same))
             if rows:
-                insert = _insert(connection, table)
+                insert = sql.insert(connection, table)
                 total = table.c.count + insert.excluded.count
                 connection.execute(
                     insert.on_conflict_do_update(
@@ -373,15 +373,15 @@ class Store:
         """Keep splits and dividends: columns ``time``, ``kind`` (``split`` or ``dividend``), ``value``."""
         if actions.empty:
             return
-        symbol, now = check_symbol(symbol), _now()
+        symbol, now = check_symbol(symbol), sql.now()
         stamps = pd.to_datetime(actions["time"], utc=True)
         rows = [
-            {"symbol": symbol, "time": _micro(stamp), "kind": str(kind), "value": float(value), "source": source,
+            {"symbol": symbol, "time": sql.micro(stamp), "kind": str(kind), "value": float(value), "source": source,
              "at": now}
             for stamp, kind, value in zip(stamps, actions["kind"], actions["value"], strict=True)
         ]  # fmt: skip
         with self._database.write() as connection:
-            _upsert(connection, tables.actions, rows)
+            sql.upsert(connection, tables.actions, rows)
 
     def actions(self, symbol: str) -> pd.DataFrame:
         """Splits and dividends by time: columns ``time kind value source``."""
@@ -394,9 +394,9 @@ class Store:
 
     def put_quote(self, symbol: str, quote: Mapping[str, Any]) -> None:
         """Keep the latest quote (JSON-safe, without NaN) in place of the one before."""
-        row = {"symbol": check_symbol(symbol), "quote": _json(quote, f"the quote of {symbol}"), "at": _now()}
+        row = {"symbol": check_symbol(symbol), "quote": sql.to_json(quote, f"the quote of {symbol}"), "at": sql.now()}
         with self._database.write() as connection:
-            _upsert(connection, tables.quotes, [row])
+            sql.upsert(connection, tables.quotes, [row])
 
     def quote(self, symbol: str) -> dict[str, Any] | None:
         """The latest quote kept; None without one."""
@@ -411,14 +411,14 @@ class Store:
         """Keep an answer (JSON-safe, without NaN) and the seconds it took; the first one under a fingerprint stays."""
         row = {
             "fingerprint": fingerprint,
-            "question": _json(question, f"the question of result {fingerprint}"),
-            "answer": _json(answer, f"the answer of result {fingerprint}"),
+            "question": sql.to_json(question, f"the question of result {fingerprint}"),
+            "answer": sql.to_json(answer, f"the answer of result {fingerprint}"),
             "computed_in": float(seconds),
-            "at": _now(),
+            "at": sql.now(),
         }
         with self._database.write() as connection:
             connection.execute(
-                _insert(connection, tables.results).on_conflict_do_nothing(index_elements=["fingerprint"]), [row]
+                sql.insert(connection, tables.results).on_conflict_do_nothing(index_elements=["fingerprint"]), [row]
             )
 
     def result(self, fingerprint: str) -> dict[str, Any] | None:
@@ -430,21 +430,23 @@ class Store:
 
     def report_progress(self, key: str, done: int, total: int, doing: str = "") -> None:
         """Say how far the computation `key` is."""
-        row = {"key": key, "done": int(done), "total": int(total), "doing": doing, "at": _now()}
+        row = {"key": key, "done": int(done), "total": int(total), "doing": doing, "at": sql.now()}
         with self._database.write() as connection:
-            _upsert(connection, tables.tasks, [row])
+            sql.upsert(connection, tables.tasks, [row])
 
     def progress(self, key: str) -> TaskProgress | None:
         """How far the computation `key` is; None if it has not said."""
         table = tables.tasks
         with self._database.read() as connection:
             row = connection.execute(sa.select(table).where(table.c.key == key)).one_or_none()
-        return None if row is None or row.done is None else TaskProgress(row.done, row.total, row.doing, _stamp(row.at))
+        return (
+            None if row is None or row.done is None else TaskProgress(row.done, row.total, row.doing, sql.stamp(row.at))
+        )
 
     def request_cancel(self, key: str) -> None:
         """Ask the computation `key` to stop, whichever process it runs in."""
         with self._database.write() as connection:
-            _upsert(connection, tables.tasks, [{"key": key, "cancelled": True, "at": _now()}])
+            sql.upsert(connection, tables.tasks, [{"key": key, "cancelled": True, "at": sql.now()}])
 
     def cancel_requested(self, key: str) -> bool:
         """Whether someone has asked the computation `key` to stop."""
@@ -480,7 +482,7 @@ class Store:
         int
             Results dropped.
         """
-        now = _now()
+        now = sql.now()
         changes = tables.changes
         with self._database.write() as connection:
             dropped = connection.execute(
@@ -504,70 +506,16 @@ class Store:
         *,
         times: tuple[str, ...] = (),
     ) -> pd.DataFrame:
-        names = list(names)
         wanted = sa.select(*(table.c[name] for name in names)).where(of).order_by(*order)
         with self._database.read() as connection:
-            rows = connection.execute(wanted).all()
-        frame = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-        for name in names:
-            column = table.c[name]
-            if name in times:
-                frame[name] = pd.to_datetime(frame[name].astype("Int64"), unit="us", utc=True).astype(TIME_DTYPE)
-            elif isinstance(column.type, sa.Double):
-                frame[name] = frame[name].astype("float64")
-            elif isinstance(column.type, sa.Text):
-                frame[name] = frame[name].astype("str")
-        return frame
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql
-
-    return postgresql.insert(table)
-
-
-def _upsert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert `rows`, or overwrite the columns they name in the rows of the same primary key."""
-    insert = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
-    changed = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-
-def _json(value: Mapping[str, Any], name: str) -> str:
-    try:
-        return json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError) as error:
-        raise StoreError(f"{name} cannot be kept as JSON ({error}); NaN must be None, times must be text") from None
+            return sql.frame(connection, wanted, times=times)
 
 
 def _known(known: pd.DatetimeIndex | pd.Timestamp | None, count: int, symbol: str) -> np.ndarray | None:
     if known is None:
         return None
     if isinstance(known, pd.Timestamp):
-        return np.full(count, _micro(known))
+        return np.full(count, sql.micro(known))
     if len(known) != count or known.hasnans:
         raise DataError(f"{symbol}: `known` holds {len(known)} times for {count} bars; expected one for each, no NaT")
-    return _micros(known)
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
-
-
-def _micro(stamp: pd.Timestamp) -> int:
-    return int(stamp.tz_convert("UTC").as_unit("us").asm8.astype(np.int64))  # Timestamp.value is always nanoseconds
-
-
-def _micros(index: pd.DatetimeIndex) -> np.ndarray:
-    return np.asarray(index.tz_convert("UTC").as_unit("us").asi8)
-
-
-def _stamp(micros: int) -> pd.Timestamp:
-    return pd.Timestamp(micros, unit="us", tz="UTC").as_unit("us")
-
-
-def _index(times: np.ndarray, name: str) -> pd.DatetimeIndex:
-    return pd.DatetimeIndex(times.view("M8[us]"), name=name).tz_localize("UTC")
+    return sql.micros(known)

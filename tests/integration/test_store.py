@@ -190,7 +190,7 @@ def test_a_backfilled_bar_is_known_from_its_close_and_its_correction_from_now(st
 
 def test_a_clock_that_is_set_back_loses_no_version(store, monkeypatch):
     clock = iter([1_000, 5_000, 2_000, 3_000])
-    monkeypatch.setattr("quantkit.data.store._now", lambda: next(clock) * 10**9)
+    monkeypatch.setattr("quantkit.data.sql.now", lambda: next(clock) * 10**9)
     versions = [bars_of(3, seed=seed) for seed in range(4)]
     for version in versions:
         store.put_bars("AAPL", "1d", version, source="sample")
@@ -375,7 +375,7 @@ def test_an_answer_that_json_cannot_carry_is_refused(store, value):
 def test_prune_drops_old_answers_only(store, monkeypatch):
     store.put_result("n" * 32, question={}, answer={}, seconds=0.1)
     with monkeypatch.context() as patch:
-        patch.setattr("quantkit.data.store._now", lambda: 1_500_000_000_000_000)
+        patch.setattr("quantkit.data.sql.now", lambda: 1_500_000_000_000_000)
         store.put_result("o" * 32, question={}, answer={}, seconds=0.1)
         store.put_bars("AAPL", "1d", bars_of(3), source="sample")
     assert store.prune(keep_results_days=90) == 1
@@ -494,4 +494,4 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(settings, monkeypa
 
 def test_every_bar_column_is_a_column_of_both_tables():
     for table in (tables.bars, tables.bars_history):
-        assert [name for name in table.columns.keys() if name in BAR_COLUMNS] == list(BAR_COLUMNS)
+        assert [column.name for column in table.columns if column.name in BAR_COLUMNS] == list(BAR_COLUMNS)

@@ -173,9 +173,10 @@ def test_a_read_only_database_refuses_to_write_and_keeps_what_it_has(public_home
     before = settings.database.read_bytes()
     settings.database.chmod(0o444)
     public_home.chmod(0o777)
-    with unprivileged(), pytest.raises(StoreError, match="cannot be written") as caught, Store.open(settings) as store:
+    with unprivileged(), Store.open(settings) as store:
         assert len(store.bars("AAPL", "1m")) == 100
-        store.put_bars("AAPL", "1m", bars_of(100, volume=2.0), source="sample")
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            store.put_bars("AAPL", "1m", bars_of(100, volume=2.0), source="sample")
     assert "QUANTKIT_HOME" in one_sentence(caught.value, settings.database)
     assert settings.database.read_bytes() == before
 
@@ -198,7 +199,7 @@ def test_a_file_that_may_not_grow_loses_nothing_and_goes_on_when_it_may(filled):
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
         try:
-            with pytest.raises(StoreError, match="free some space|has space") as caught:
+            with pytest.raises(StoreError, match=r"free some space|has space") as caught:
                 store.put_bars("AAPL", "1m", bars_of(50_000, volume=2.0), source="sample")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -265,7 +266,7 @@ def test_a_writer_killed_in_the_middle_leaves_all_of_its_put_or_none(filled):
             bars = store.bars("AAPL", "1m")
             assert len(bars) == 5000
             bars = bars.iloc[:1000]
-            assert bars["volume"].nunique() == 1
+            assert len(set(bars["volume"])) == 1
             assert store.check() == []
             kept = store.bar_history("AAPL", "1m")
-            assert kept.groupby("time").size().nunique() == 1
+            assert len(set(kept.groupby("time").size())) == 1
