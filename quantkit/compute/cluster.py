@@ -37,16 +37,17 @@ from quantkit.compute.task import (
 from quantkit.core.errors import Cancelled, ComputeError, StoreError
 
 if TYPE_CHECKING:
-    from distributed import Client, Scheduler
+    from distributed import Scheduler
 
     from quantkit.data.store import Store
     from quantkit.settings import Settings
 
-__all__ = ["DaskBackend", "answer_on_worker", "read_address"]
+__all__ = ["DaskBackend", "answer_on_worker", "read_address", "warming"]
 
 log = logging.getLogger("quantkit.compute")
 
-CONNECT_SECONDS = 4.0
+REACH_SECONDS = 4.0
+CONNECT_SECONDS = 8.0
 SILENCE_SECONDS = 10.0
 AVOID_SECONDS = 30.0
 POLL_SECONDS = 0.2
@@ -69,12 +70,14 @@ class _Session:
     """A connected client on its own loop and thread."""
 
     def __init__(self, address: str, seconds: float) -> None:
+        import distributed  # noqa: F401 - a second or more, which is not the scheduler's
+
         self.loop = asyncio.new_event_loop()
-        self.client: Client | None = None
-        threading.Thread(target=self.loop.run_forever, name="quantkit-dask", daemon=True).start()
+        self.client: Any = None
+        threading.Thread(target=self._run, name="quantkit-dask", daemon=True).start()
         opening = asyncio.run_coroutine_threadsafe(self._open(address, seconds), self.loop)
         try:
-            self.client = opening.result(seconds + 1.0)
+            opening.result(seconds + 1.0)
         except Exception as error:
             opening.cancel()
             self.close()
@@ -95,6 +98,8 @@ class _Session:
             if self.client is not None:
                 with suppress(Exception):
                     await asyncio.wait_for(self.client._close(fast=True), 1.0)
+                # Or the garbage collector would close it again, and wait for this loop in whatever thread it runs.
+                self.client.status = "closed"
             pending = asyncio.all_tasks() - {asyncio.current_task()}
             for task in pending:
                 task.cancel()
@@ -106,14 +111,17 @@ class _Session:
         self.loop.call_soon_threadsafe(lambda: self.loop.create_task(farewell()))
         ended.wait(seconds)
 
-    async def _open(self, address: str, seconds: float) -> Client:
+    def _run(self) -> None:
+        self.loop.run_forever()
+        self.loop.close()
+
+    async def _open(self, address: str, seconds: float) -> None:
         from distributed import Client
 
-        client: Any = Client(  # type: ignore[no-untyped-call]
+        self.client = Client(  # type: ignore[no-untyped-call]
             address, asynchronous=True, set_as_default=False, timeout=seconds, name="quantkit"
         )
-        opened: Client = await asyncio.wait_for(client, seconds)
-        return opened
+        await asyncio.wait_for(self.client, seconds)
 
 
 class _Life:
@@ -205,7 +213,6 @@ class DaskBackend:
     def _ask(self, session: _Session, sealed: Sealed, flight: Flight, attempt: int) -> Envelope:
         fingerprint = flight.task.fingerprint
         key = f"quantkit-{fingerprint}" + (f"-{attempt}" if attempt else "")
-        assert session.client is not None
         life = _Life()
         asking = session.submit(_submit(session.client, key, sealed, life))
         try:
@@ -244,13 +251,13 @@ class DaskBackend:
 
 def _reachable(scheduler: str) -> str:
     """Its address, once something listens there; waits a moment for one that is being started."""
-    deadline = monotonic() + CONNECT_SECONDS
+    deadline = monotonic() + REACH_SECONDS
     while True:
         address = read_address(scheduler)
         if address is not None:
             parts = urlsplit(address)
             try:
-                socket.create_connection((parts.hostname, parts.port or 8786), timeout=CONNECT_SECONDS).close()
+                socket.create_connection((parts.hostname, parts.port or 8786), timeout=REACH_SECONDS).close()
                 return address
             except (OSError, ValueError) as error:
                 fault = f"scheduler {address} cannot be reached: {error}"
@@ -323,10 +330,16 @@ class _StoreProgress:
             log.debug("progress is not told: %s", error)
 
 
+#: Held while a worker imports what questions will need: two threads importing one package can meet it half made.
+warming = threading.Lock()
+
+
 def answer_on_worker(sealed: Sealed) -> Envelope:
     """What a worker runs; never raises, so that nothing of the question reaches the cluster's logs."""
     from distributed import get_worker
 
+    with warming:
+        pass
     order = open_order(sealed)
     if isinstance(order, Envelope):
         return order

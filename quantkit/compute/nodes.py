@@ -12,12 +12,17 @@ import logging
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import psutil
+
+from quantkit.compute.cluster import read_address, warming
+from quantkit.core.fingerprint import code_version
 
 __all__ = ["run_scheduler", "run_worker"]
 
@@ -44,18 +49,31 @@ HEAVY = (
 )
 
 
-def run_scheduler(host: str, port: int, address_file: Path | None) -> int:
-    """Serve until SIGTERM; the address stands in `address_file` meanwhile. Returns the exit code."""
-    return _until_told(lambda stop: _scheduler(host, port, address_file, stop))
+def run_scheduler(host: str, port: int, address_file: Path | None, *, follow: int | None = None) -> int:
+    """Serve until SIGTERM, or the end of process `follow`; the address stands in `address_file` meanwhile.
+
+    Returns the exit code: 0 when it was told to end.
+    """
+    return _until_told(follow, lambda stop: _scheduler(host, port, address_file, stop))
 
 
-def run_worker(scheduler: str, host: str, memory_limit: int) -> int:
-    """Work for the scheduler that `scheduler` names, an address or a file with one, until it or SIGTERM ends that."""
-    _warm_up()
-    return _until_told(lambda stop: _worker(scheduler, host, memory_limit, stop))
+def run_worker(scheduler: str, host: str, memory_limit: int, *, warm: bool = True, follow: int | None = None) -> int:
+    """Work for the scheduler that `scheduler` names, an address or a file with one, as long as that lives.
+
+    Above `memory_limit` bytes the worker ends once it is idle, above twice as many at once; with `warm` it imports
+    the heavy libraries before its first question. It also ends on SIGTERM and with process `follow`. Returns the exit
+    code: 0 when it was told to end.
+    """
+    code_version()  # of the sources as they are loaded now, not as they stand when the first question arrives
+    if warm:
+        # It joins meanwhile: a question then waits for a worker that lives, where with none in sight it would go
+        # to the fallback.
+        warming.acquire()
+        threading.Thread(target=_warm_up, name="quantkit-warm", daemon=True).start()
+    return _until_told(follow, lambda stop: _worker(scheduler, host, memory_limit, stop))
 
 
-def _until_told(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
+def _until_told(follow: int | None, main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> int:
     import dask
 
     dask.config.set(
@@ -77,7 +95,11 @@ def _until_told(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> in
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, stop.set)
-        return await main(stop)
+        following = asyncio.create_task(_follow(follow, stop))
+        try:
+            return await main(stop)
+        finally:
+            following.cancel()
 
     code = asyncio.run(run())
     # A function that is still at work would hold the interpreter back.
@@ -107,8 +129,6 @@ async def _scheduler(host: str, port: int, address_file: Path | None, stop: asyn
 async def _worker(scheduler: str, host: str, memory_limit: int, stop: asyncio.Event) -> int:
     from distributed import Worker
 
-    from quantkit.compute.cluster import read_address
-
     waited = 0.0
     while (address := read_address(scheduler)) is None:
         if stop.is_set() or waited > FILE_SECONDS:
@@ -132,6 +152,14 @@ async def _worker(scheduler: str, host: str, memory_limit: int, stop: asyncio.Ev
         with suppress(Exception):
             await asyncio.wait_for(worker.close(timeout=1, executor_wait=False), 3.0)
     return 0 if told == 0 else 1
+
+
+async def _follow(pid: int | None, stop: asyncio.Event) -> None:
+    while pid is not None:
+        await asyncio.sleep(WATCH_SECONDS)
+        if not psutil.pid_exists(pid):
+            stop.set()
+            return
 
 
 async def _watch_memory(worker: Any, limit: int) -> None:
@@ -160,11 +188,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _warm_up() -> None:
-    from quantkit.core.fingerprint import code_version
-
-    code_version()  # of the sources as they are loaded now, not as they stand when the first question arrives
-    for name in HEAVY:
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            log.info("%s is not warmed: %s", name, error)
+    began = monotonic()
+    try:
+        for name in HEAVY:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                log.info("%s is not warmed: %s", name, error)
+    finally:
+        warming.release()
+    log.info("warm after %.1f s", monotonic() - began)

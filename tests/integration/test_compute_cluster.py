@@ -51,15 +51,14 @@ class Cluster:
             )
 
     def start_scheduler(self) -> None:
-        self.scheduler = self.start("scheduler")
-        wait_until(self.address_file.exists, 30.0)
+        self.scheduler = self.start("scheduler", "--follow", str(os.getpid()))
+        wait_until(self.address_file.exists, 60.0)
 
-    def start_worker(self) -> subprocess.Popen:
+    def start_workers(self, count: int, *, warm: bool = False) -> None:
         joined = self.log.read_text().count("worker tcp://")
-        worker = self.start("worker")
-        self.workers.append(worker)
-        wait_until(lambda: self.log.read_text().count("worker tcp://") > joined, 40.0)
-        return worker
+        options = ["--warm" if warm else "--no-warm", "--follow", str(os.getpid())]
+        self.workers += [self.start("worker", *options) for _ in range(count)]
+        wait_until(lambda: self.log.read_text().count("worker tcp://") == joined + count, 120.0)
 
     def stop(self) -> None:
         for process in [*self.workers, *filter(None, [self.scheduler])]:
@@ -74,8 +73,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     try:
         cluster.start_scheduler()
-        cluster.start_worker()
-        cluster.start_worker()
+        cluster.start_workers(2, warm=True)
         yield cluster
     finally:
         cluster.stop()
@@ -207,7 +205,7 @@ def test_a_withdrawn_question_stops_on_its_worker_and_can_be_asked_again_at_once
 
 
 def test_a_question_asked_again_right_after_it_was_withdrawn_is_answered(asker, log):
-    task = ask(tasks.steps, count=20, pause=0.1, log=log)
+    task = ask(tasks.steps, count=50, pause=0.1, log=log)
     with ThreadPoolExecutor(2) as askers:
         for pause in (0.0, 0.05, 0.3):
             asking = askers.submit(asker.compute.run, task)
@@ -242,16 +240,17 @@ def test_errors_of_a_worker_come_back_as_themselves(asker):
 
 
 def test_a_question_behind_busy_workers_waits_for_them_and_does_not_fall_back(cluster, asker, tmp_path):
-    long = [ask(tasks.steps, count=120, pause=0.1, log=str(tmp_path / f"long{n}")) for n in range(3)]
+    asked = [
+        ask(tasks.steps, count=count, pause=0.1, log=str(tmp_path / f"log{n}")) for n, count in enumerate((115, 115, 1))
+    ]
     with ThreadPoolExecutor(3) as askers:
-        results = list(askers.map(asker.compute.run, long))
+        results = list(askers.map(asker.compute.run, asked))
     assert {result.answered_by for result in results} <= pids(cluster)
 
 
 def test_a_worker_that_is_killed_costs_a_retry(broken, tmp_path, stack, log):
     broken.start_scheduler()
-    broken.start_worker()
-    broken.start_worker()
+    broken.start_workers(2)
     asker = Asker(tmp_path / "home", str(broken.address_file), stack)
     result = asker.compute.run(ask(tasks.dies, takes_progress=False, times=1, log=log))
     assert result.note == "survived"
@@ -261,9 +260,8 @@ def test_a_worker_that_is_killed_costs_a_retry(broken, tmp_path, stack, log):
 
 def test_a_question_that_kills_its_workers_is_an_error_and_does_not_reach_the_asker(broken, tmp_path, stack, log):
     broken.start_scheduler()
-    for _ in range(3):
-        broken.start_worker()
-    asker = Asker(tmp_path / "home", str(broken.address_file), stack)
+    broken.start_workers(3)
+    asker = Asker(tmp_path / "home", str(broken.address_file), stack, isolate=True)
     with pytest.raises(ComputeError, match=r"compute_tasks\.dies ended every worker that tried it"):
         asker.compute.run(ask(tasks.dies, takes_progress=False, times=9, log=log))
 
@@ -277,7 +275,8 @@ def fallback_answers(asker: Asker, task, *, within: float) -> None:
 
 def test_a_frozen_worker_a_frozen_scheduler_and_then_none_are_left_for_the_fallback(broken, tmp_path, stack, log):
     broken.start_scheduler()
-    worker = broken.start_worker()
+    broken.start_workers(1)
+    (worker,) = broken.workers
     faces = [Asker(tmp_path / f"home{n}", str(broken.address_file), stack) for n in range(4)]
     for n, face in enumerate(faces[:2]):
         assert face.compute.run(ask(tasks.column_means, times=1.0 + n)).answered_by == worker.pid
@@ -290,8 +289,12 @@ def test_a_frozen_worker_a_frozen_scheduler_and_then_none_are_left_for_the_fallb
     fallback_answers(faces[0], ask(tasks.column_means, times=20.0), within=1.0)
 
     broken.scheduler.send_signal(signal.SIGSTOP)
-    fallback_answers(faces[1], ask(tasks.column_means, times=21.0), within=13.0)
-    fallback_answers(faces[2], ask(tasks.column_means, times=22.0), within=13.0)
+    with ThreadPoolExecutor(2) as askers:  # one that is connected already, and one that has yet to connect
+        for asking in [
+            askers.submit(fallback_answers, face, ask(tasks.column_means, times=20.0 + n), within=13.0)
+            for n, face in enumerate(faces[1:3])
+        ]:
+            asking.result()
     began = time.monotonic()
     for face in faces[1:3]:
         face.compute.close()
@@ -315,15 +318,25 @@ def test_a_scheduler_that_is_not_there_or_does_not_speak_is_not_waited_for(tmp_p
         mute.bind(("127.0.0.1", 0))
         mute.listen()
         address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
-        fallback_answers(Asker(tmp_path / "mute", address, stack), ask(tasks.column_means, times=1.0), within=10.0)
-    fallback_answers(Asker(tmp_path / "refused", address, stack), ask(tasks.column_means, times=1.0), within=8.0)
-    missing = str(tmp_path / "nobody-wrote-this")
-    fallback_answers(Asker(tmp_path / "missing", missing, stack), ask(tasks.column_means, times=1.0), within=8.0)
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            refused = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
+        with ThreadPoolExecutor(3) as askers:
+            for asking in [
+                askers.submit(
+                    fallback_answers,
+                    Asker(tmp_path / f"home{n}", scheduler, stack),
+                    ask(tasks.column_means, times=1.0),
+                    within=13.0,
+                )
+                for n, scheduler in enumerate((address, refused, str(tmp_path / "nobody-wrote-this")))
+            ]:
+                asking.result()
 
 
 def test_a_scheduler_that_is_killed_during_a_question_hands_it_to_the_fallback(broken, tmp_path, stack, log):
     broken.start_scheduler()
-    broken.start_worker()
+    broken.start_workers(1)
     asker = Asker(tmp_path / "home", str(broken.address_file), stack)
     task = ask(tasks.steps, count=40, pause=0.1, log=log)
     with ThreadPoolExecutor(1) as askers:
@@ -336,7 +349,7 @@ def test_a_scheduler_that_is_killed_during_a_question_hands_it_to_the_fallback(b
 
 def test_an_interpreter_that_used_a_frozen_cluster_ends_at_once(broken, tmp_path):
     broken.start_scheduler()
-    broken.start_worker()
+    broken.start_workers(1)
     script = f"""
 import os, signal, sys, time
 import compute_tasks as tasks
@@ -359,7 +372,8 @@ print(compute.name, time.time(), flush=True)
 
 def test_both_end_cleanly_when_told_and_bind_loopback_alone(broken):
     broken.start_scheduler()
-    worker = broken.start_worker()
+    broken.start_workers(1)
+    (worker,) = broken.workers
     listening = [
         each.laddr.ip
         for process in (broken.scheduler, worker)
@@ -373,6 +387,17 @@ def test_both_end_cleanly_when_told_and_bind_loopback_alone(broken):
     broken.scheduler.terminate()
     assert broken.scheduler.wait(10) == 0
     assert not broken.address_file.exists()
+
+
+def test_both_end_with_the_process_that_they_follow(broken):
+    with psutil.Popen([sys.executable, "-c", "input()"], stdin=-1) as followed:
+        scheduler = broken.start("scheduler", "--follow", str(followed.pid))
+        broken.workers.append(broken.start("worker", "--no-warm", "--follow", str(followed.pid)))
+        broken.scheduler = scheduler
+        wait_until(lambda: "worker tcp://" in broken.log.read_text(), 120.0)
+        followed.kill()
+    assert scheduler.wait(20) == 0
+    broken.workers[0].wait(20)
 
 
 def test_what_is_asked_is_in_no_log_of_the_cluster(cluster, asker):
