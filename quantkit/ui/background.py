@@ -112,14 +112,23 @@ class Background:
             if not isinstance(error, QuantkitError):
                 _log.exception("a question in %s failed", slot)
             sentence = in_words(error)
-            self._hand_over(slot, ticket, failed, sentence)
+            self._hand_over(slot, ticket, failed, sentence, failed)
         else:
-            self._hand_over(slot, ticket, done, answer)
+            self._hand_over(slot, ticket, done, answer, failed)
 
-    def _hand_over(self, slot: str, ticket: int, receive: Callable[[Any], None], answer: Any) -> None:
+    def _hand_over(
+        self, slot: str, ticket: int, receive: Callable[[Any], None], answer: Any, failed: Callable[[str], None]
+    ) -> None:
         def deliver() -> None:
-            if self._newest.get(slot) == ticket and not self._closed:
+            if self._newest.get(slot) != ticket or self._closed:
+                return
+            try:
                 receive(answer)
+            except Exception as error:
+                # On an event loop nobody would ever hear of it.
+                _log.exception("an answer in %s could not be shown", slot)
+                if receive is not failed:
+                    failed(in_words(error))
 
         if self._loop is None:
             deliver()

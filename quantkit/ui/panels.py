@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import ipywidgets as widgets
@@ -95,10 +96,11 @@ def quote_html(quote: Any, instrument: Any) -> str:
         quote.timestamp, "1d" if daily else "1m", "UTC" if daily else exchange_timezone(instrument.calendar)
     )
     basis = " <span class='qk-basis'>indicative, adjusted</span>" if quote.price_basis == "adjusted" else ""
+    place = exchange_timezone(instrument.calendar).rpartition("/")[2].replace("_", " ")
     change = f"{signed(quote.change, digits)} ({percent(quote.change_percent, sign=True)})"
     return (
         f"<div class='qk-name'><b>{escape(quote.symbol)}</b> <span>{escape(quote.name)}</span></div>"
-        f"<div class='qk-venue'>{escape(instrument.calendar)} · {escape(quote.currency)}{basis}</div>"
+        f"<div class='qk-venue'>{escape(place)} · {escape(quote.currency)}{basis}</div>"
         f"<div class='qk-last' data-qk-last>{price(quote.close, digits)}</div>"
         f"<div class='qk-change {kind}'>{change} <span>as of {as_of}</span></div>"
     )
@@ -118,7 +120,7 @@ def forecast_html(forecast: Any, zone: str = "UTC") -> str:
     )
     rows = [
         ("Predicted next", f"<span class='fc'>{price(step.mean, digits)}</span>", "mean of the next bar's close"),
-        ("For", escape(when), "session that the next bar belongs to"),
+        ("Next session" if forecast.interval == "1d" else "Next bar", escape(when), "what the forecast is for"),
         (f"{forecast.level:.0%} interval", f"{price(step.lower, digits)} – {price(step.upper, digits)}", ""),
         ("Predicted volatility", percent(forecast.predicted_volatility), "standard deviation of the next bar's return"),
         (
@@ -127,8 +129,9 @@ def forecast_html(forecast: Any, zone: str = "UTC") -> str:
             f"probability that the next close is {'above' if forecast.trend == 'UP' else 'below'} the last",
         ),
     ]
-    verdict, _, rest = forecast.in_words().partition(":")
-    said = f"<b>{escape(verdict)}{':' if rest else ''}</b>{escape(rest)}"
+    words = forecast.in_words()
+    verdict = re.split(r"[:;]| \(", words, maxsplit=1)[0]
+    said = f"<b>{escape(verdict)}</b>{escape(words[len(verdict) :])}"
     return (
         f"<dl class='qk-figures' data-qk-forecast='{escape(forecast.model)}'>{_rows(rows)}</dl>"
         f"<p class='qk-note'>{said}{escape(covered)}</p>"
@@ -162,7 +165,7 @@ def notice(text: str, kind: str = "hint") -> str:
 
 
 def _waiting(busy: bool) -> str:
-    names = ("Predicted next", "For", "95% interval", "Predicted volatility", "Trend")
+    names = ("Predicted next", "Next session", "95% interval", "Predicted volatility", "Trend")
     mark = "<i class='qk-busy'></i>" if busy else MISSING
     rows = "".join(f"<dt>{name}</dt><dd>{mark}</dd>" for name in names)
     said = "Working out the forecast and its record …" if busy else "No forecast."

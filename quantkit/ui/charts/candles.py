@@ -162,8 +162,9 @@ class CandleChart(widgets.VBox):
             for layer in self.layers:
                 layer.paint(tokens)
             for axis in (self.time_axis, self.price_axis):
-                axis.color, axis.grid_color = tokens.line, tokens.grid
+                axis.color, axis.grid_color = tokens.panel, tokens.grid
                 axis.tick_style = {"fill": tokens.muted, "font-size": "11px"}
+            self.price_axis.tick_style |= {"transform": "translateX(6px)"}
             self.figure.background_style = {"fill": tokens.panel}
             self.navigator.paint(tokens)
             self.pointer.paint(theme)  # type: ignore[arg-type]
@@ -363,7 +364,7 @@ class CandleChart(widgets.VBox):
         candles, seen = view.candles, view.seen
         clock = pd.DatetimeIndex(self._clock[candles.first[seen]].astype("datetime64[ms]"))
         position = candles.first[seen].astype(float)
-        at, labels = time_ticks(position, clock, most=max(width // 96, 2), intraday=self._intraday)
+        at, labels = time_ticks(position, clock, most=max(width // 80, 2), intraday=self._intraday)
         self.time_axis.tick_values = at
         self.time_axis.tick_labels = {_js_number(value): label for value, label in zip(at, labels, strict=True)}
         ticks = price_ticks(floor, self.scales.price.max)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["CandleLayer", "FanLayer", "LastPriceLayer", "Layer", "Scales", "View", "VolumeLayer"]
 
 #: Share of the figure's height that volume may take, and that prices leave free below them.
-VOLUME_SHARE = 0.16
-PRICE_FLOOR = 0.22
+VOLUME_SHARE = 0.15
+PRICE_FLOOR = 0.18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,8 +63,8 @@ class View:
     def anchors(self) -> np.ndarray:
         """Two positions, one candle apart, that are never in sight.
 
-        bqplot takes the width of all candles and bars from the smallest gap; rising and falling candles are separate
-        marks whose own gaps differ.
+        bqplot takes the width of a mark's candles from its smallest gap; rising and falling candles are separate marks
+        whose own gaps differ.
         """
         far = -4.0 * len(self.columns) - 1000.0 * self.candles.size
         return np.array([far - self.candles.size, far])
@@ -157,10 +157,7 @@ class VolumeLayer(Layer):
     def __init__(self, scales: Scales) -> None:
         super().__init__()
         self.scale = scales.volume
-        self.bars = bq.Bars(
-            scales={"x": scales.x, "y": scales.volume}, padding=0.25, color_mode="element", opacities=[0.45],
-            opacity_mode="element", stroke_width=0.0, visible=False,
-        )  # fmt: skip
+        self.bars = bq.Bars(scales={"x": scales.x, "y": scales.volume}, padding=0.25, stroke_width=0.0, visible=False)
         self.marks = [self.bars]
         self._colours = ("#888888", "#888888")
 
@@ -171,10 +168,9 @@ class VolumeLayer(Layer):
         if not self.bars.visible:
             return
         up, down = self._colours
-        self.bars.x = np.concatenate([view.anchors, candles.position])
-        self.bars.y = np.concatenate([[0.0, 0.0], candles.volume])
-        self.bars.colors = [up, up, *np.where(candles.close >= candles.open, up, down).tolist()]
-        self.bars.opacities = [0.45] * (len(candles) + 2)
+        self.bars.x, self.bars.y = candles.position, candles.volume
+        self.bars.colors = np.where(candles.close >= candles.open, up, down).tolist()
+        self.bars.opacities = [0.45] * len(candles)
 
     def fit(self, view: View) -> None:
         """Give the tallest bar in sight its share of the height."""
@@ -273,15 +269,15 @@ class LastPriceLayer(Layer):
         self.tag.tick_format = f",.{view.decimals}f"
         # A wide stroke behind the figures is the tag's ground: an axis can hold no rectangle.
         self.tag.tick_style = {
-            "fill": self._tokens.panel, "stroke": colour, "stroke-width": "9px", "stroke-linejoin": "round",
-            "paint-order": "stroke", "font-size": "11px", "font-weight": "600",
+            "fill": self._tokens.panel, "stroke": colour, "stroke-width": "12px", "stroke-linejoin": "round",
+            "paint-order": "stroke", "font-size": "11px", "font-weight": "600", "transform": "translateX(6px)",
         }  # fmt: skip
-        self.tag.color = colour
+        self.tag.color = self._tokens.panel
 
     def fit(self, view: View) -> None:
         """Show line and tag while the last close is within the prices in sight: an axis would draw beyond its end."""
         close = view.columns.close
-        shown = bool(len(close)) and self.scale.min <= close[-1] <= self.scale.max
+        shown = len(close) > 0 and bool(self.scale.min <= close[-1] <= self.scale.max)
         self.line.visible = self.tag.visible = shown
 
     def paint(self, tokens: Tokens) -> None:

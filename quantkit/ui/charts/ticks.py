@@ -35,6 +35,7 @@ _DAYS = (
     (lambda t: t.year, "%Y"),
     (lambda t: t.year * 2 + (t.month - 1) // 6, "%Y-%m"),
     (lambda t: t.year * 4 + (t.month - 1) // 3, "%Y-%m"),
+    (lambda t: t.year * 6 + (t.month - 1) // 2, "%Y-%m"),
     (lambda t: t.year * 12 + t.month, "%Y-%m"),
     (lambda t: (t.asi8 // 86_400_000_000 + 3) // 14, "%d %b"),
     (lambda t: (t.asi8 // 86_400_000_000 + 3) // 7, "%d %b"),
