@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from quantkit.core.progress import Progress
     from quantkit.desk import Desk
 
 __all__ = ["main"]
@@ -97,16 +98,21 @@ def _when(time: pd.Timestamp, interval: str) -> str:
     return f"{time:%Y-%m-%d}" if interval == "1d" else f"{time:%Y-%m-%d %H:%M}"
 
 
-def _watched(what: str, question: Callable[[Callable[[int, int, str], None]], Any]) -> Any:
+def _watched(what: str, question: Callable[[Progress], Any]) -> Any:
     """Answer of `question`, with a progress bar on the terminal while it takes."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as ProgressBar
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with ProgressBar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        return question(lambda done, total, doing="": bar.update(task, completed=done, total=total))
+
+        def report(done: int, total: int, doing: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=f"{what} {doing}".strip())
+
+        return question(report)
 
 
 

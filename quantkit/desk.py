@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
-When = str | date | datetime | pd.Timestamp | None
+When: TypeAlias = str | date | datetime | pd.Timestamp | None
 
 
 class Desk:

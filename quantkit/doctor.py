@@ -96,7 +96,7 @@ def _workers(settings: Settings) -> Check:
 
 
 def _dashboards(settings: Settings) -> Check:
-    from quantkit.serve.dashboard import dashboards_folder
+    from quantkit.serve.config import dashboards_folder
 
     folder = dashboards_folder()
     names = sorted(each.stem for each in folder.glob("*.ipynb"))

@@ -84,7 +84,7 @@ def test_a_symbol_of_minutes_only_is_quoted_by_its_session(shared_desk):
 def test_an_unknown_symbol_offers_the_nearest_and_how_to_get_it_live(shared_desk):
     with pytest.raises(UnknownSymbolError, match=r"APPL.*AAPL"):
         shared_desk.history("APPL")
-    with pytest.raises(UnknownSymbolError, match="TSLA is not in the sample; QUANTKIT_PROVIDER=yahoo make run"):
+    with pytest.raises(UnknownSymbolError, match=r"TSLA is not in the sample; QUANTKIT_PROVIDER=yahoo make run"):
         shared_desk.quote("TSLA")
 
 
