@@ -1,0 +1,31 @@
+"""Portfolios: estimates, the exact frontier, objectives under constraints, whole shares, and what it earned."""
+
+from __future__ import annotations
+
+from quantkit.portfolio.allocate import optimize
+from quantkit.portfolio.base import Allocation, Frontier, PortfolioBacktest, Stability
+from quantkit.portfolio.constraints import Constraints
+from quantkit.portfolio.frontier import efficient_frontier, frontier_of
+from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS, Moments, estimate_moments
+from quantkit.portfolio.objectives import OBJECTIVES
+from quantkit.portfolio.shares import Shares, whole_shares
+from quantkit.portfolio.views import View
+
+__all__ = [
+    "COVARIANCES",
+    "EXPECTED_RETURNS",
+    "OBJECTIVES",
+    "Allocation",
+    "Constraints",
+    "Frontier",
+    "Moments",
+    "PortfolioBacktest",
+    "Shares",
+    "Stability",
+    "View",
+    "efficient_frontier",
+    "estimate_moments",
+    "frontier_of",
+    "optimize",
+    "whole_shares",
+]
