@@ -7,13 +7,17 @@ stand-in to ``extract``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
 from quantkit.core.registry import Registry
 from quantkit.core.schema import Interval
+
+if TYPE_CHECKING:
+    from quantkit.settings import Settings
 
 __all__ = ["PROVIDERS", "Extract", "HistoryQuery", "Instrument", "PriceBasis", "Provider", "Status"]
 
@@ -101,4 +105,4 @@ class Provider(Protocol):
 
 
 #: Classes made from ``Settings``, by the name used in ``QUANTKIT_PROVIDER``.
-PROVIDERS: Registry[type[Provider]] = Registry("provider")
+PROVIDERS: Registry[Callable[[Settings], Provider]] = Registry("provider")

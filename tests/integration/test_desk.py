@@ -62,7 +62,7 @@ def test_prices_default_to_the_last_common_bar(shared_desk):
 
 
 def test_currencies_are_never_mixed_silently(shared_desk):
-    with pytest.raises(DataError, match="AZN.L in GBX"):
+    with pytest.raises(DataError, match=r"AZN\.L in GBX"):
         shared_desk.prices(["MSFT", "AZN.L"], interval="1m", period="5d")
 
 
