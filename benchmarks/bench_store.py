@@ -89,7 +89,8 @@ def read_beside_read_sql(
 
 def read_one_version_of_each(store: Store, settings: Settings) -> Row:
     """Reading as of a day goes row by row: the columnar blocks hold what stands now."""
-    query = "SELECT * FROM bars WHERE symbol = 'BULK' AND known_at <= ? ORDER BY time"
+    columns = ", ".join(("time", *BAR_COLUMNS))
+    query = f"SELECT {columns} FROM bars WHERE symbol = 'BULK' AND known_at <= ? ORDER BY time"  # noqa: S608
     now = pd.Timestamp.now("UTC")
     connection = sqlite3.connect(settings.database)
     ours = [seconds(lambda: store.bars("BULK", "1m", as_of=now)) for _ in range(2)]
