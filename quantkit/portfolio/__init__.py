@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from quantkit.portfolio.allocate import optimize
+from quantkit.portfolio.backtest import REBALANCES, SAMPLE_NOTE, backtest, compare
 from quantkit.portfolio.base import Allocation, Frontier, PortfolioBacktest, Stability
 from quantkit.portfolio.constraints import Constraints
 from quantkit.portfolio.frontier import efficient_frontier, frontier_of
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS, Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
 from quantkit.portfolio.shares import Shares, whole_shares
+from quantkit.portfolio.stability import stability
 from quantkit.portfolio.views import View
 
 __all__ = [
     "COVARIANCES",
     "EXPECTED_RETURNS",
     "OBJECTIVES",
+    "REBALANCES",
+    "SAMPLE_NOTE",
     "Allocation",
     "Constraints",
     "Frontier",
@@ -23,9 +27,12 @@ __all__ = [
     "Shares",
     "Stability",
     "View",
+    "backtest",
+    "compare",
     "efficient_frontier",
     "estimate_moments",
     "frontier_of",
     "optimize",
+    "stability",
     "whole_shares",
 ]
