@@ -88,7 +88,9 @@ def clean(
     for name, rule in RULES.items():
         if not len(rows):
             break
-        found = rule.apply(rows)
+        # Prices of any size come in; a ratio of two of them may overflow, and then answers the question all the same.
+        with np.errstate(over="ignore", under="ignore", divide="ignore"):
+            found = rule.apply(rows)
         if isinstance(found, tuple):
             rows, count = found
             if count:

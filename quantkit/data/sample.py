@@ -48,16 +48,15 @@ def nearest(text: str, instruments: list[Instrument], count: int = 3) -> list[In
 
     Examples
     --------
-    >>> [each.symbol for each in nearest("microsoft", SampleProvider().catalogue())]
+    >>> [each.symbol for each in nearest("microsoft", SampleProvider().catalogue(), count=1)]
     ['MSFT']
-    >>> [each.symbol for each in nearest("APPL", SampleProvider().catalogue(), count=1)]
+    >>> [each.symbol for each in nearest("APPL", SampleProvider().catalogue())]
     ['AAPL']
     """
     words: dict[str, Instrument] = {}
     for instrument in instruments:
         for word in (instrument.symbol, instrument.name, *instrument.name.split()):
             words.setdefault(word.upper(), instrument)
-    # A short word resembles half of everything, so a symbol of two letters must share more than one of them.
     near = get_close_matches(text.strip().upper(), words, n=2 * count, cutoff=0.66)
     return list(dict.fromkeys(words[word] for word in near))[:count]
 
