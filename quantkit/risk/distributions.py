@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 __all__ = [
     "CornishFisher",
@@ -90,15 +90,15 @@ class Normal:
 
     def quantile(self, p: float) -> float:
         """See :meth:`Distribution.quantile`."""
-        return float(self.mean + self.scale * special.ndtri(p))
+        return float(self.mean + self.scale * scipy.special.ndtri(p))
 
     def tail_mean(self, p: float) -> float:
         """See :meth:`Distribution.tail_mean`."""
-        return self.mean - self.scale * normal_density(float(special.ndtri(p))) / p
+        return self.mean - self.scale * normal_density(float(scipy.special.ndtri(p))) / p
 
     def draw(self, u: Array) -> Array:
         """See :meth:`Distribution.draw`."""
-        return np.asarray(self.mean + self.scale * special.ndtri(u), dtype=np.float64)
+        return np.asarray(self.mean + self.scale * scipy.special.ndtri(u), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +111,14 @@ class StudentT:
 
     def quantile(self, p: float) -> float:
         """See :meth:`Distribution.quantile`."""
-        return float(self.location + self.scale * special.stdtrit(self.nu, p))
+        return float(self.location + self.scale * scipy.special.stdtrit(self.nu, p))
 
     def tail_mean(self, p: float) -> float:
         """``location - scale * f(q) / p * (nu + q^2) / (nu - 1)`` (McNeil, Frey and Embrechts, 2015, eq. 2.25)."""
-        nu, q = self.nu, float(special.stdtrit(self.nu, p))
+        nu, q = self.nu, float(scipy.special.stdtrit(self.nu, p))
         log_density = (
-            special.gammaln((nu + 1) / 2)
-            - special.gammaln(nu / 2)
+            scipy.special.gammaln((nu + 1) / 2)
+            - scipy.special.gammaln(nu / 2)
             - 0.5 * np.log(nu * np.pi)
             - (nu + 1) / 2 * np.log1p(q * q / nu)
         )
@@ -126,7 +126,7 @@ class StudentT:
 
     def draw(self, u: Array) -> Array:
         """See :meth:`Distribution.draw`."""
-        return np.asarray(self.location + self.scale * special.stdtrit(self.nu, u), dtype=np.float64)
+        return np.asarray(self.location + self.scale * scipy.special.stdtrit(self.nu, u), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +162,14 @@ class CornishFisher:
 
         ``mean - scale * phi(z) / p * (1 + z S / 6 + (z^2 - 1) K / 24 - (2 z^2 - 1) S^2 / 36)``
         """
-        z = float(special.ndtri(p))
+        z = float(scipy.special.ndtri(p))
         S, K = self.skewness, self.excess_kurtosis
         bend = 1 + z * S / 6 + (z * z - 1) * K / 24 - (2 * z * z - 1) * S * S / 36
         return self.mean - self.scale * normal_density(z) / p * bend
 
     def draw(self, u: Array) -> Array:
         """See :meth:`Distribution.draw`."""
-        z = np.asarray(special.ndtri(u), dtype=np.float64)
+        z = np.asarray(scipy.special.ndtri(u), dtype=np.float64)
         S, K = self.skewness, self.excess_kurtosis
         square = z * z
         w = z + (square - 1) * S / 6 + z * (square - 3) * K / 24 - z * (2 * square - 5) * S * S / 36

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import ClassVar, Final, Self, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from quantkit.core.errors import ComputeError
 from quantkit.core.registry import Registry
@@ -230,6 +230,7 @@ def fit_student_t(returns: Array) -> tuple[float, float, float]:
     """Location, scale and degrees of freedom in [2.05, 500] by maximum likelihood."""
     from scipy import optimize
 
+    digamma, gammaln = scipy.special.digamma, scipy.special.gammaln
     centre, spread = float(np.median(returns)), float(returns.std(ddof=1))
     y = (returns - centre) / spread
     n = len(y)
@@ -241,9 +242,9 @@ def fit_student_t(returns: Array) -> tuple[float, float, float]:
         square = z * z
         log_term = np.log1p(square / nu).sum()
         ratio = (nu + 1.0) / (nu + square)
-        constant = special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - log_scale
+        constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - log_scale
         pull = (ratio * square).sum()
-        slope = 0.5 * (n * (special.digamma((nu + 1) / 2) - special.digamma(nu / 2) - 1.0 / nu) - log_term + pull / nu)
+        slope = 0.5 * (n * (digamma((nu + 1) / 2) - digamma(nu / 2) - 1.0 / nu) - log_term + pull / nu)
         value = n * constant - (nu + 1) / 2 * log_term
         gradient = np.array([(ratio * z).sum() / scale, pull - n, slope])
         return -value / n, -gradient / n

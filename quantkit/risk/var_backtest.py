@@ -52,6 +52,8 @@ AUTO: Final = "auto"
 SHORTFALL_LEVEL: Final = 0.975
 #: Scored origins before `auto` weighs evidence; until then it stands on historical simulation.
 EVIDENCE: Final = 100
+#: Probability of catching a model with twice the breaches from which not being rejected says something.
+ENOUGH_POWER: Final = 0.2
 _FALLBACK: Final = "historical"
 # Simulated paths for a horizon above 1, at each origin.
 _PATHS: Final = 5_000
@@ -145,6 +147,13 @@ class VarBacktest(Result):
         """Whether a coverage test rejects at 5 %."""
         return bool(self.rejected_by)
 
+    @property
+    def verdict(self) -> str:
+        """``rejected``, ``not rejected``, or ``too few to tell`` where even twice the breaches would mostly pass."""
+        if self.rejected:
+            return "rejected"
+        return "not rejected" if self.power >= ENOUGH_POWER else "too few to tell"
+
     def in_words(self) -> str:
         """One sentence with the verdict and what it is worth."""
         counted = f"{self.breaches} breaches in {self.origins} origins, {self.expected:.1f} expected"
@@ -154,7 +163,7 @@ class VarBacktest(Result):
             return f"{self.method}: rejected ({' and '.join(self.rejected_by).replace('_', ' ')}); {counted}."
         power = f"a model with twice the breaches would be caught with probability {self.power:.0%}"
         few = f" {self.kupiec.note}." if self.kupiec.note else ""
-        return f"{self.method}: not rejected; {counted}; {power}.{few}"
+        return f"{self.method}: {self.verdict}; {counted}; {power}.{few}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -205,7 +214,7 @@ class VarBacktests(Result):
                 "power": row.power,
                 "zone": row.zone,
                 "quantile_loss": row.quantile_loss,
-                "rejected": row.rejected,
+                "verdict": row.verdict,
             }
             for row in self.rows.values()
         ]

@@ -30,6 +30,7 @@ __all__ = [
     "fit_garch",
     "garch_volatility",
     "garman_klass_volatility",
+    "next_volatility",
     "parkinson_volatility",
     "rolling_volatility",
     "term_structure",
@@ -221,6 +222,18 @@ def term_structure(
     return _forecast(
         method, forecast_variance(model, values, horizon, seed), model.long_run_volatility, model.persistence
     )
+
+
+def next_volatility(returns: pd.Series) -> tuple[float, VolatilityMethod]:
+    """Standard deviation of the next return, a decimal, and the method that gave it.
+
+    GARCH(1,1), or EWMA where the series is too short for it or it does not converge.
+    """
+    values = matrix(returns)[:, 0]
+    try:
+        return float(fit_garch(values).filter(values)[-1]), "garch"
+    except ComputeError:
+        return float(np.sqrt(ewma_variance(values)[-1])), "ewma"
 
 
 def forecast_variance(model: Garch, returns: Array, horizon: int, seed: int = 0) -> Array:
