@@ -24,11 +24,24 @@ _INTERVAL_WORDS: Final = {"1d": ("D", "daily bars"), "1m": ("1m", "one-minute ba
 
 
 class RangeButtons(widgets.ToggleButtons):
-    """Span to look at; ``value`` is a period such as ``6mo``."""
+    """Span to look at; ``value`` is a period such as ``6mo``.
+
+    Attributes
+    ----------
+    exact : bool
+        Whether the chart shows just that; when somebody has moved on, the button is only outlined.
+    """
+
+    exact = t.Bool(True)
 
     def __init__(self, value: str = "6mo") -> None:
         super().__init__(options=list(_RANGES.items()), value=value, tooltips=_RANGE_WORDS)
         self.add_class("qk-segments")
+        self.observe(lambda change: (self.remove_class if self.exact else self.add_class)("qk-loose"), "exact")
+
+    def on_again(self, act: Callable[[], object]) -> None:
+        """Call `act` at every click, also on the button that is chosen already."""
+        self.on_msg(lambda widget, content, buffers: act() if content.get("event") == "click" else None)
 
 
 class IntervalButtons(widgets.ToggleButtons):

@@ -78,7 +78,7 @@ class NowPanel(widgets.VBox):
         elif self.forecast_error:
             self._forecast.value = notice(self.forecast_error, "fault")
         elif self.forecast is not None and self.forecast.symbol == self.quote.symbol:
-            self._forecast.value = forecast_html(self.forecast, self._zone)
+            self._forecast.value = forecast_html(self.forecast, self._zone, self.quote)
         else:
             self._forecast.value = _waiting(self.forecasting)
 
@@ -106,8 +106,11 @@ def quote_html(quote: Any, instrument: Any) -> str:
     )
 
 
-def forecast_html(forecast: Any, zone: str = "UTC") -> str:
-    """What is expected of the next bar, and a sentence on whether that has ever been better than no change."""
+def forecast_html(forecast: Any, zone: str = "UTC", quote: Any = None) -> str:
+    """What is expected of the next bar, and a sentence on whether that has ever been better than no change.
+
+    Where it does not stand on the bar of `quote`, it says which one.
+    """
     digits = price_decimals(forecast.currency, forecast.last_price)
     step = forecast.steps[0]
     when = date_words(step.timestamp, forecast.interval, zone)
@@ -129,6 +132,9 @@ def forecast_html(forecast: Any, zone: str = "UTC") -> str:
             f"probability that the next close is {'above' if forecast.trend == 'UP' else 'below'} the last",
         ),
     ]
+    if quote is not None and forecast.as_of != quote.timestamp:
+        stood = date_words(forecast.as_of, forecast.interval, zone)
+        rows[2:2] = [("From", stood, "bar that the forecast stands on"), ("At", price(forecast.last_price, digits), "")]
     words = forecast.in_words()
     verdict = re.split(r"[:;]| \(", words, maxsplit=1)[0]
     said = f"<b>{escape(verdict)}</b>{escape(words[len(verdict) :])}"
@@ -167,13 +173,14 @@ def notice(text: str, kind: str = "hint") -> str:
 def _waiting(busy: bool) -> str:
     names = ("Predicted next", "Next session", "95% interval", "Predicted volatility", "Trend")
     mark = "<i class='qk-busy'></i>" if busy else MISSING
-    rows = "".join(f"<dt>{name}</dt><dd>{mark}</dd>" for name in names)
+    rows = _rows([(name, mark, "") for name in names])
     said = "Working out the forecast and its record …" if busy else "No forecast."
     return f"<dl class='qk-figures' aria-busy='{str(busy).lower()}'>{rows}</dl><p class='qk-note'>{said}</p>"
 
 
 def _rows(rows: list[tuple[str, str, str]]) -> str:
+    hints = (f" title='{escape(hint)}'" if hint else "" for _, _, hint in rows)
     return "".join(
-        f"<dt{f' title={chr(34)}{escape(hint)}{chr(34)}' if hint else ''}>{escape(name)}</dt><dd>{value}</dd>"
-        for name, value, hint in rows
+        f"<div{hint}><dt>{escape(name)}</dt><dd>{value}</dd></div>"
+        for hint, (name, value, _) in zip(hints, rows, strict=True)
     )

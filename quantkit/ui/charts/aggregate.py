@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import UsageError
-from quantkit.core.schema import is_close_only
 
 __all__ = ["BarColumns", "Candles", "aggregate", "bars_per_candle"]
 
@@ -29,8 +28,9 @@ class BarColumns:
     open, high, low, close, volume : ndarray of float64, shape (T,)
         A missing open, high or low takes the close, a missing volume is 0. bqplot's OHLC mark draws nothing at all
         when one row holds NaN or a high below another price.
-    close_only : bool
-        The series had no open, high and low to begin with: draw a line.
+    quoted : ndarray of bool, shape (T,)
+        False where there is only a close to draw, as a line: an index level, a fund, a stretch that a vendor knows less
+        of.
     """
 
     time: np.ndarray
@@ -39,7 +39,7 @@ class BarColumns:
     low: np.ndarray
     close: np.ndarray
     volume: np.ndarray
-    close_only: bool
+    quoted: np.ndarray
 
     @classmethod
     def from_frame(cls, bars: pd.DataFrame) -> BarColumns:
@@ -53,7 +53,7 @@ class BarColumns:
             low=np.minimum.reduce([opened, high, low, close]),
             close=np.ascontiguousarray(close),
             volume=np.nan_to_num(bars["volume"].to_numpy(dtype=float), nan=0.0),
-            close_only=is_close_only(bars),
+            quoted=np.isfinite(bars["open"].to_numpy(dtype=float)),
         )
 
     def __len__(self) -> int:
@@ -72,6 +72,8 @@ class Candles:
     first, last : ndarray of int64, shape (n,)
         Bar numbers that each candle covers, both included.
     open, high, low, close, volume : ndarray of float64, shape (n,)
+    quoted : ndarray of bool, shape (n,)
+        Whether first and last bar have more than a close.
     size : int
         Bars to a candle.
     """
@@ -84,6 +86,7 @@ class Candles:
     low: np.ndarray
     close: np.ndarray
     volume: np.ndarray
+    quoted: np.ndarray
     size: int
 
     def __len__(self) -> int:
@@ -125,7 +128,7 @@ def aggregate(columns: BarColumns, start: int = 0, stop: int | None = None, *, s
     if start >= stop:
         nothing = np.empty(0)
         bars = np.empty(0, dtype=np.int64)
-        return Candles(nothing, bars, bars, nothing, nothing, nothing, nothing, nothing, size)
+        return Candles(nothing, bars, bars, nothing, nothing, nothing, nothing, nothing, bars > 0, size)
     first = np.arange(start, stop, size)
     last = np.minimum(first + size, stop) - 1
     if size == 1:
@@ -140,7 +143,8 @@ def aggregate(columns: BarColumns, start: int = 0, stop: int | None = None, *, s
             columns.close[last],
             np.add.reduceat(columns.volume[at], edges),
         ]
-    return Candles(first + (size - 1) / 2, first, last, *values, size)
+    quoted = columns.quoted[first] & columns.quoted[last]
+    return Candles(first + (size - 1) / 2, first, last, *values, quoted, size)
 
 
 def _filled(values: np.ndarray, close: np.ndarray) -> np.ndarray:

@@ -38,7 +38,9 @@ __all__ = ["CandleChart"]
 MARGIN = {"left": 8, "right": 72}
 #: Pixels that a candle needs to be told from its neighbour.
 PIXELS_PER_CANDLE = 2.4
-LEAST_BARS = 12
+#: Pixels on either side of a tick that its label takes.
+LABEL_HALF = 22
+LEAST_BARS = 6
 TABLE_ROWS = 250
 
 
@@ -81,6 +83,7 @@ class CandleChart(widgets.VBox):
     show_forecast = t.Bool(True)
     show_table = t.Bool(False)
     ready = t.Bool(False)
+    at_period = t.Bool(True, help="Whether just `period` is in sight, and not what somebody has moved to")
     generation = t.Int(-1, help="Counts the series that were shown")
 
     def __init__(
@@ -122,7 +125,7 @@ class CandleChart(widgets.VBox):
         self.pointer.observe(self._resized, "width")
         self.pointer.observe(lambda change: self._judge(), "painted")
         self.observe(lambda change: self._load(), "bars")
-        self.observe(lambda change: self._look(), "period")
+        self.observe(lambda change: None if self._quiet else self.look(), "period")
         self.observe(lambda change: self._forecast_changed(), ["forecast", "show_forecast"])
         self.observe(lambda change: self.paint(change.new), "theme")
         self.observe(lambda change: self._fill_table(), "show_table")
@@ -154,6 +157,11 @@ class CandleChart(widgets.VBox):
         low = min(max(low, least), most - width)
         with self._together():
             self.scales.x.min, self.scales.x.max = low, low + width
+
+    def look(self) -> None:
+        """Bring just `period` into sight again, wherever one has moved to."""
+        if len(self._columns):
+            self.show(*self._range_of(self.period))
 
     def paint(self, theme: str) -> None:
         """Take the colours of a theme."""
@@ -212,7 +220,7 @@ class CandleChart(widgets.VBox):
         if not len(shown):
             return "Price chart without data."
         kind = "one-minute" if self._intraday else "daily"
-        form = "line of closes" if self._columns.close_only else "candles"
+        form = "candles" if self._columns.quoted.any() else "line of closes"
         ends = [date_words(shown.index[at], self._interval, self._zone) for at in (0, -1)]
         last = price(float(shown["close"].iloc[-1]), self._decimals)
         said = (
@@ -263,10 +271,6 @@ class CandleChart(widgets.VBox):
             self.navigator.load(self._columns, self.limits)
             self.scales.x.min, self.scales.x.max = self._range_of(self.period)
             self._draw(force=True)
-
-    def _look(self) -> None:
-        if not self._quiet and len(self._columns):
-            self.show(*self._range_of(self.period))
 
     def _range_of(self, period: str) -> tuple[float, float]:
         total = len(self._columns)
@@ -333,6 +337,7 @@ class CandleChart(widgets.VBox):
             layer.fit(view)
         self._label(view, width, floor)
         self.navigator.show(low, high)
+        self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(floor)
         if fresh:
             self.pointer.show(candles, self._clock, meta)
@@ -365,6 +370,10 @@ class CandleChart(widgets.VBox):
         clock = pd.DatetimeIndex(self._clock[candles.first[seen]].astype("datetime64[ms]"))
         position = candles.first[seen].astype(float)
         at, labels = time_ticks(position, clock, most=max(width // 80, 2), intraday=self._intraday)
+        # A label whose half would be cut off says less than none.
+        room = (view.high - view.low) / max(width, 1) * LABEL_HALF
+        fits = (at >= view.low + room) & (at <= view.high - room)
+        at, labels = at[fits], [label for label, fit in zip(labels, fits, strict=True) if fit]
         self.time_axis.tick_values = at
         self.time_axis.tick_labels = {_js_number(value): label for value, label in zip(at, labels, strict=True)}
         ticks = price_ticks(floor, self.scales.price.max)
@@ -386,14 +395,20 @@ class CandleChart(widgets.VBox):
             "decimals": self._decimals,
             "intraday": self._intraday,
             "zone": zone,
-            "closeOnly": self._columns.close_only,
             "note": "indicative, adjusted" if self._attrs.get("price_basis") == "adjusted" else "",
             "limits": list(self.limits),
             "least": LEAST_BARS,
             "floor": floor,
+            "last": self._last_meta(),
             "before": float(self._columns.close[first - 1]) if first > 0 else None,
             "caption": self.caption,
         }
+
+    def _last_meta(self) -> dict[str, Any] | None:
+        close = self._columns.close
+        if not len(close):
+            return None
+        return {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"}
 
     def _fill_table(self) -> None:
         self.table.layout.display = None if self.show_table else "none"

@@ -125,19 +125,20 @@ class CandleLayer(Layer):
 
     def draw(self, view: View) -> None:
         """Redraw the candles."""
-        candles, line = view.candles, view.columns.close_only
-        if line:
-            self.line.x, self.line.y = candles.position, candles.close
-        else:
-            up = candles.close >= candles.open
-            for mark, chosen in ((self.rising, up), (self.falling, ~up)):
-                prices = np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen]
-                # The anchors carry a real price: a scale without bounds of its own must not be stretched by them.
-                anchors = np.full((2, 4), candles.close[-1] if len(candles) else 1.0)
-                mark.x = np.concatenate([view.anchors, candles.position[chosen]])
-                mark.y = np.concatenate([anchors, prices])
-        self.line.visible = line
-        self.rising.visible = self.falling.visible = not line
+        candles = view.candles
+        up = candles.close >= candles.open
+        for mark, chosen in ((self.rising, up & candles.quoted), (self.falling, ~up & candles.quoted)):
+            prices = np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen]
+            # The anchors carry a real price: a scale without bounds of its own must not be stretched by them.
+            anchors = np.full((2, 4), candles.close[-1] if len(candles) else 1.0)
+            mark.x = np.concatenate([view.anchors, candles.position[chosen]])
+            mark.y = np.concatenate([anchors, prices])
+        self.rising.visible = self.falling.visible = bool(candles.quoted.any())
+        alone = ~candles.quoted
+        self.line.visible = bool(alone.any())
+        if self.line.visible:
+            alone[:-1] |= alone[1:]  # the line sets off from the last candle
+            self.line.x, self.line.y = candles.position, np.where(alone, candles.close, np.nan)
 
     def extent(self, view: View) -> tuple[float, float] | None:
         """Lowest low and highest high in sight."""
@@ -267,11 +268,8 @@ class LastPriceLayer(Layer):
         self.line.x, self.line.y, self.line.colors = np.array([far, -far]), np.array([last, last]), [colour]
         self.tag.tick_values = np.array([last])
         self.tag.tick_format = f",.{view.decimals}f"
-        # A wide stroke behind the figures is the tag's ground: an axis can hold no rectangle.
-        self.tag.tick_style = {
-            "fill": self._tokens.panel, "stroke": colour, "stroke-width": "12px", "stroke-linejoin": "round",
-            "paint-order": "stroke", "font-size": "11px", "font-weight": "600", "transform": "translateX(6px)",
-        }  # fmt: skip
+        # On a screen the pointer lays a box over it, which no axis can hold; this is what a saved picture shows.
+        self.tag.tick_style = {"fill": colour, "font-size": "11px", "transform": "translateX(6px)"}
         self.tag.color = self._tokens.panel
 
     def fit(self, view: View) -> None:

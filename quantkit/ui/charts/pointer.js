@@ -73,14 +73,14 @@ export default {
       const [open, high, low, close, traded] = rows.slice(at * COLUMNS + 4, at * COLUMNS + 9);
       const before = at > 0 ? rows[(at - 1) * COLUMNS + 7] : meta.before ?? NaN;
       element("span", "qk-readout-time", el).textContent = span(at);
-      if (!meta.closeOnly) {
+      if (Number.isFinite(open)) {
         cell("O", price(open)); cell("H", price(high)); cell("L", price(low));
       }
       cell("C", price(close));
       const change = (close / before - 1) * 100;
       if (Number.isFinite(change))
         cell("", (change > 0 ? "+" : "") + change.toFixed(2) + "%", change > 0 ? "up" : change < 0 ? "down" : "");
-      if (!meta.closeOnly) cell("V", volume(traded));
+      if (Number.isFinite(traded)) cell("V", volume(traded));
       const bars = rows[at * COLUMNS + 3];
       if (bars > 1) element("span", "qk-readout-note", el).textContent = `${bars} bars`;
       if (meta.note) element("span", "qk-readout-note", el).textContent = meta.note;
@@ -109,8 +109,10 @@ export default {
     const lastRow = () => count() - 1;
 
     // crosshair
+    let seenAt = null;
     const hide = () => {
       hovered = -1;
+      seenAt = null;
       overlay?.classList.remove("on");
       say(lastRow());
     };
@@ -205,8 +207,10 @@ export default {
       }
       const inside = event.clientX >= box.left && event.clientX <= box.right &&
         event.clientY >= box.top && event.clientY <= box.bottom + 24;
-      if (inside) cross(nearest(barAt(event.clientX, box)), box, event.clientY);
-      else if (!grip) hide();
+      if (inside) {
+        seenAt = { x: event.clientX, y: event.clientY };
+        cross(nearest(barAt(event.clientX, box)), box, event.clientY);
+      } else if (!grip) hide();
     };
     const keys = (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -246,7 +250,9 @@ export default {
       overlay.horizontal = element("i", "qk-cross-y", overlay);
       overlay.date = element("span", "qk-cross-date", overlay);
       overlay.level = element("span", "qk-cross-level", overlay);
+      overlay.tag = element("b", "qk-tag", overlay);
       tokens();
+      tag();
       plot.tabIndex = 0;
       plot.setAttribute("role", "application");
       plot.setAttribute("aria-roledescription", "chart");
@@ -281,6 +287,7 @@ export default {
         else zoom(Math.exp(Math.max(-120, Math.min(120, event.deltaY * unit)) * 0.0018), barAt(event.clientX, box));
       }, { passive: false });
       const sized = new ResizeObserver(() => {
+        requestAnimationFrame(tag);
         const width = Math.round(area()?.width ?? 0);
         if (width > 0 && width !== model.get("width")) { model.set("width", width); model.save_changes(); }
       });
@@ -301,11 +308,27 @@ export default {
       model.set("painted", generation);
       model.save_changes();
     };
+    const tag = () => {
+      const box = overlay && area();
+      const last = meta.last;
+      const [bottom, top] = [y.get("min"), y.get("max")];
+      if (!box || !last) return;
+      const share = (top - last.price) / (top - bottom);
+      overlay.tag.hidden = !(share >= 0 && share <= 1);
+      overlay.tag.textContent = price(last.price);
+      overlay.tag.className = `qk-tag ${last.kind}`;
+      const frame = overlay.getBoundingClientRect();
+      overlay.tag.style.transform =
+        `translate(${box.right - frame.left + 4}px, ${Math.round(box.top - frame.top + share * box.height) - 9}px)`;
+    };
     const fresh = () => {
       rows = numbers(model.get("rows"));
       meta = model.get("meta");
       named();
-      if (hovered < 0 || hovered >= count()) say(lastRow());
+      const box = seenAt && area();
+      if (box) cross(nearest(barAt(seenAt.x, box)), box, seenAt.y);
+      else if (hovered < 0 || hovered >= count()) say(lastRow());
+      tag();
       requestAnimationFrame(painted);
     };
     let queued = false;
@@ -318,6 +341,7 @@ export default {
     model.on("change:rows", changed);
     model.on("change:meta", changed);
     model.on("change:tokens", tokens);
+    y.on("change:min change:max", tag);
     fresh();
 
     return () => {
@@ -326,6 +350,7 @@ export default {
       model.off("change:rows", changed);
       model.off("change:meta", changed);
       model.off("change:tokens", tokens);
+      y.off("change:min change:max", tag);
     };
   },
 };

@@ -27,21 +27,21 @@ def price_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
     return np.round(np.arange(first, last + 1) * step, 10)
 
 
-# From coarse to fine: a key that changes at a boundary, and how a boundary is written.
+# From coarse to fine: a key that changes at a boundary, how a boundary is written, and the minutes it is rounded to.
 _DAYS = (
-    (lambda t: t.year // 10, "%Y"),
-    (lambda t: t.year // 5, "%Y"),
-    (lambda t: t.year // 2, "%Y"),
-    (lambda t: t.year, "%Y"),
-    (lambda t: t.year * 2 + (t.month - 1) // 6, "%Y-%m"),
-    (lambda t: t.year * 4 + (t.month - 1) // 3, "%Y-%m"),
-    (lambda t: t.year * 6 + (t.month - 1) // 2, "%Y-%m"),
-    (lambda t: t.year * 12 + t.month, "%Y-%m"),
-    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 14, "%d %b"),
-    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 7, "%d %b"),
-    (lambda t: t.asi8 // 86_400_000_000, "%d %b"),
+    (lambda t: t.year // 10, "%Y", 1),
+    (lambda t: t.year // 5, "%Y", 1),
+    (lambda t: t.year // 2, "%Y", 1),
+    (lambda t: t.year, "%Y", 1),
+    (lambda t: t.year * 2 + (t.month - 1) // 6, "%Y-%m", 1),
+    (lambda t: t.year * 4 + (t.month - 1) // 3, "%Y-%m", 1),
+    (lambda t: t.year * 6 + (t.month - 1) // 2, "%Y-%m", 1),
+    (lambda t: t.year * 12 + t.month, "%Y-%m", 1),
+    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 14, "%d %b", 1),
+    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 7, "%d %b", 1),
+    (lambda t: t.asi8 // 86_400_000_000, "%d %b", 1),
 )
-_MINUTES = tuple((lambda t, m=m: t.asi8 // (m * 60_000_000), "%H:%M") for m in (240, 120, 60, 30, 15, 5, 1))
+_MINUTES = tuple((lambda t, m=m: t.asi8 // (m * 60_000_000), "%H:%M", m) for m in (240, 120, 60, 30, 15, 5, 1))
 
 
 def time_ticks(
@@ -63,27 +63,33 @@ def time_ticks(
     if not len(time):
         return np.empty(0), []
     levels = [*_DAYS, *_MINUTES] if intraday else _DAYS
+    time = time.as_unit("us")
     chosen, pattern = np.array([0]), "%Y-%m-%d"
-    for key, form in levels:
+    minutes = 1
+    for key, form, length in levels:
         keys = np.asarray(key(time))
         changes = np.flatnonzero(np.diff(keys)) + 1
         if len(changes) > most:
             break
         if len(changes) >= max(2, len(chosen)) or len(changes) > len(chosen):
-            chosen, pattern = changes, form
+            chosen, pattern, minutes = changes, form, length
     spread = max((position[-1] - position[0]) / max(most, 1) * 0.6, 1e-9)
     kept = [chosen[0]]
     for at in chosen[1:]:  # a holiday week can bring two boundaries close together
         if position[at] - position[kept[-1]] >= spread:
             kept.append(at)
-    return position[kept], [_label(time, at, pattern) for at in kept]
+    return position[kept], [_label(time, at, pattern, minutes) for at in kept]
 
 
-def _label(time: pd.DatetimeIndex, at: int, pattern: str) -> str:
+def _label(time: pd.DatetimeIndex, at: int, pattern: str, minutes: int) -> str:
     stamp = time[at]
     new_year = at > 0 and time[at - 1].year != stamp.year
     if pattern == "%H:%M" and at > 0 and time[at - 1].date() != stamp.date():
         return stamp.strftime("%d %b")
+    if pattern == "%Y-%m" and new_year:
+        return stamp.strftime("%Y")
     if pattern == "%d %b" and new_year:
         return stamp.strftime("%d %b %Y")
+    if pattern == "%H:%M":  # a candle of seven minutes that holds 11:30 need not begin there
+        stamp = stamp.floor(f"{minutes}min")
     return stamp.strftime(pattern)
