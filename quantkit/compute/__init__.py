@@ -12,6 +12,7 @@ that vanishes (a closed page, a killed kernel) has not withdrawn: its answer is 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantkit.compute.shared import Backend, Compute, Fallback, InlineBackend, SharedCompute
@@ -30,8 +31,8 @@ def open_compute(settings: Settings, store: Store, *, isolate: bool | None = Non
     Parameters
     ----------
     settings : Settings
-        `scheduler` is tried first where it is set: an address such as ``tcp://127.0.0.1:8786``, or the path of a file
-        that holds one and is read again at every connection.
+        `scheduler` is tried first where it is set: the address of any Dask cluster, such as ``tcp://10.0.0.7:8786``,
+        or the absolute path of the ``--address-file`` of the local one, which spares this process the Dask client.
     store : Store
         Where answers are kept; whoever computes opens the same one.
     isolate : bool, optional
@@ -51,7 +52,17 @@ def open_compute(settings: Settings, store: Store, *, isolate: bool | None = Non
 
         backend = ProcessBackend(settings)
     if settings.scheduler:
-        from quantkit.compute.cluster import DaskBackend
-
-        backend = Fallback(DaskBackend(settings, store), backend)
+        backend = Fallback(_cluster(settings, store), backend)
     return SharedCompute(store, backend)
+
+
+def _cluster(settings: Settings, store: Store) -> Backend:
+    assert settings.scheduler is not None
+    path = Path(settings.scheduler.removeprefix("file://"))
+    if path.is_absolute():
+        from quantkit.compute.broker import BrokerBackend
+
+        return BrokerBackend(settings, path)
+    from quantkit.compute.cluster import DaskBackend
+
+    return DaskBackend(settings, store)

@@ -22,7 +22,7 @@ from time import monotonic, sleep, time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from quantkit.compute.shared import Flight, Unavailable
+from quantkit.compute.shared import Avoided, Flight, Unavailable
 from quantkit.compute.task import (
     Envelope,
     Order,
@@ -49,16 +49,15 @@ log = logging.getLogger("quantkit.compute")
 REACH_SECONDS = 4.0
 CONNECT_SECONDS = 8.0
 SILENCE_SECONDS = 10.0
-AVOID_SECONDS = 30.0
 POLL_SECONDS = 0.2
 LOOK_SECONDS = 1.0
 PROGRESS_SECONDS = 0.2
 
 
 def read_address(scheduler: str) -> str | None:
-    """The address that ``Settings.scheduler`` means: itself, or what the file of that name holds; None while absent."""
-    path = Path(scheduler.removeprefix("file://"))
-    if "://" in scheduler.removeprefix("file://") or not (path.is_absolute() or path.exists()):
+    """The scheduler's address: `scheduler` itself, or what the file of that absolute path holds; None while absent."""
+    path = Path(scheduler)
+    if not path.is_absolute():
         return scheduler if "://" in scheduler else f"tcp://{scheduler}"
     try:
         return path.read_text().strip() or None
@@ -143,13 +142,13 @@ class DaskBackend:
         self._store = store
         self._session: _Session | None = None
         self._connecting = threading.Lock()
-        self._avoid_until = 0.0
+        self._avoided = Avoided()
         self._closed = False
 
     @property
     def available(self) -> bool:
         """False for half a minute after it was found wanting."""
-        return monotonic() >= self._avoid_until
+        return self._avoided.available
 
     def answer(self, flight: Flight) -> Envelope:
         """Submit the task under its fingerprint and wait as long as a living worker has it."""
@@ -191,7 +190,7 @@ class DaskBackend:
             session.close(2.0)
 
     def _avoid(self) -> None:
-        self._avoid_until = monotonic() + AVOID_SECONDS
+        self._avoided.avoid()
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -200,8 +199,7 @@ class DaskBackend:
         with self._connecting:
             if self._closed:
                 raise Unavailable("closed")
-            if not self.available:
-                raise Unavailable(f"scheduler {self._scheduler} was unavailable a moment ago")
+            self._avoided.check()
             if self._session is not None and not self._session.running:
                 self._session.close()
                 self._session = None

@@ -1,41 +1,24 @@
 """The helper process itself: reads questions from its standard input, writes answers to its standard output.
 
-A message is a tuple, pickled, after eight bytes that hold its length. The helper says that it lives once a second,
-and ends when its standard input does, or after ten minutes without a question.
+It says that it lives once a second, and ends when its standard input does, or after ten minutes without a question.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import sys
 import threading
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import Any
 
-__all__ = ["main", "receive", "send"]
+from quantkit.compute.link import receive, send
+
+__all__ = ["main"]
 
 IDLE_SECONDS = 600.0
 PROGRESS_SECONDS = 0.1
-
-
-def send(stream: IO[bytes], message: Any) -> None:
-    """Write one message."""
-    blob = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(len(blob).to_bytes(8, "big") + blob)
-    stream.flush()
-
-
-def receive(stream: IO[bytes]) -> Any:
-    """Read one message; None at the end of the stream."""
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    size = int.from_bytes(head, "big")
-    blob = stream.read(size)
-    return pickle.loads(blob) if len(blob) == size else None
 
 
 class _Line:

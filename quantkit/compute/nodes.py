@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from quantkit.compute.broker import Broker, broker_file
 from quantkit.compute.cluster import read_address, warming
 from quantkit.core.fingerprint import code_version
 
@@ -54,6 +55,7 @@ def run_scheduler(host: str, port: int, address_file: Path | None, *, follow: in
 
     Returns the exit code: 0 when it was told to end.
     """
+    code_version()
     return _until_told(follow, lambda stop: _scheduler(host, port, address_file, stop))
 
 
@@ -115,12 +117,15 @@ async def _scheduler(host: str, port: int, address_file: Path | None, stop: asyn
     )
     print(f"scheduler at {scheduler.address}", flush=True)
     if address_file is not None:
+        broker = Broker(host, scheduler.address)
+        _write(broker_file(address_file), broker.describe())
         _write(address_file, scheduler.address)
     told = await _first(stop.wait(), scheduler.finished())
     if address_file is not None:
         with suppress(OSError):
-            if address_file.read_text().strip() == scheduler.address:
+            if read_address(str(address_file)) == scheduler.address:
                 address_file.unlink()
+                broker_file(address_file).unlink()
     with suppress(Exception):
         await asyncio.wait_for(scheduler.close(), 3.0)
     return 0 if told == 0 else 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import subprocess
 import sys
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quantkit.compute.helper import receive, send
+from quantkit.compute.link import Gone, Link
 from quantkit.compute.shared import Flight
 from quantkit.compute.task import Envelope, Order, Sealed, StoreAddress
 from quantkit.core.errors import Cancelled, ComputeError
@@ -24,17 +23,12 @@ __all__ = ["ProcessBackend"]
 log = logging.getLogger("quantkit.compute")
 
 START_SECONDS = 30.0
-SILENCE_SECONDS = 10.0
 GRACE_SECONDS = 2.0
 POLL_SECONDS = 0.1
 
 
-class _Gone(Exception):  # noqa: N818 - a finding, not a failure
-    """The helper died or fell silent."""
-
-
 class _Helper:
-    """A running helper process and the two threads that move its messages, so that a frozen one blocks nobody."""
+    """A running helper process and the link to it."""
 
     def __init__(self) -> None:
         # The paths of this process, so that whatever is importable here is importable there.
@@ -45,60 +39,23 @@ class _Helper:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
         )
-        self._outbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.heard = monotonic() + START_SECONDS - SILENCE_SECONDS
-        for move in (self._write, self._read):
-            threading.Thread(target=move, name="quantkit-helper-pipe", daemon=True).start()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.link = Link(self._process.stdout, self._process.stdin, patience=START_SECONDS)
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def well(self) -> bool:
+        return self._process.poll() is None and not self.link.silent
 
-    def alive(self) -> bool:
-        return self._process.poll() is None and monotonic() - self.heard < SILENCE_SECONDS
-
-    def send(self, message: Any) -> None:
-        self._outbox.put(message)
-
-    def receive(self) -> Any:
-        """The next message; ``queue.Empty`` when there is none for a moment, ``_Gone`` when there will be none."""
-        try:
-            message = self._inbox.get(timeout=POLL_SECONDS)
-        except queue.Empty:
-            if monotonic() - self.heard > SILENCE_SECONDS:
-                raise _Gone(f"helper process {self.pid} has been silent for {SILENCE_SECONDS:.0f} s") from None
-            raise
-        if message is None:
-            raise _Gone(f"helper process {self.pid} ended with code {self._process.wait()}")
-        return message
-
-    def kill(self) -> None:
-        self._outbox.put(None)
+    def end(self) -> str:
+        """Make sure that it runs no more; says how it came to that."""
+        code = self._process.poll()
+        self.link.close()
         self._process.kill()  # SIGKILL also ends a stopped process
         self._process.wait()
-
-    def _write(self) -> None:
-        stream = self._process.stdin
-        assert stream is not None
-        try:
-            while (message := self._outbox.get()) is not None:
-                send(stream, message)
-            stream.close()
-        except OSError:
-            pass  # the reader sees the end too, and says so
-
-    def _read(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None
-        try:
-            while (message := receive(stream)) is not None:
-                self.heard = monotonic()
-                if message != ("alive",):
-                    self._inbox.put(message)
-        except OSError:
-            pass
-        self._inbox.put(None)
+        return f"helper process {self._process.pid} " + (
+            "did not answer" if code is None else f"ended with code {code}"
+        )
 
 
 class ProcessBackend:
@@ -113,11 +70,6 @@ class ProcessBackend:
         self._count = 0
         self._closed = False
 
-    @property
-    def pid(self) -> int | None:
-        """The helper's process id, None while none runs."""
-        return self._helper.pid if self._helper is not None else None
-
     def answer(self, flight: Flight) -> Envelope:
         """Wait for a turn and ask the helper; ``ComputeError`` where two helpers in a row did not survive it."""
         sealed = Sealed.seal(Order(flight.task, self._store))
@@ -130,10 +82,9 @@ class ProcessBackend:
                     raise Cancelled("the question was withdrawn")
                 try:
                     envelope = self._ask(self._ready(), sealed, flight)
-                except _Gone as gone:
-                    log.warning("%s", gone)
-                    faults.append(str(gone))
-                    self._end()
+                except Gone:
+                    faults.append(self._end())
+                    log.warning("%s", faults[-1])
                     continue
                 if envelope.kind == "unable":
                     self._end()
@@ -156,35 +107,30 @@ class ProcessBackend:
 
     def _ready(self) -> _Helper:
         helper = self._helper
-        if helper is None or not helper.alive():
+        if helper is None or not helper.well:
             self._end()
             helper = self._helper = _Helper()
         return helper
 
-    def _end(self) -> None:
+    def _end(self) -> str:
         helper, self._helper = self._helper, None
-        if helper is not None:
-            helper.kill()
+        return helper.end() if helper is not None else "no helper process"
 
     def _ask(self, helper: _Helper, sealed: Sealed, flight: Flight) -> Envelope:
         self._count += 1
         number = self._count
-        helper.send(("ask", number, sealed))
+        helper.link.send("ask", number, sealed)
         withdrawn: float | None = None
         while True:
             if flight.cancelled.is_set():
                 if withdrawn is None:
                     withdrawn = monotonic()
-                    helper.send(("cancel", number))
+                    helper.link.send("cancel", number)
                 elif monotonic() - withdrawn > GRACE_SECONDS:
                     # A function that does not look up between its steps is stopped with its process.
                     self._end()
                     raise Cancelled("the question was withdrawn")
-            try:
-                message = helper.receive()
-            except queue.Empty:
-                continue
-            match message:
+            match helper.link.receive():
                 case ("progress", int(asked), int(done), int(total), str(doing)) if asked == number:
                     if withdrawn is None:
                         flight.report(done, total, doing)

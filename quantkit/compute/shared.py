@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from quantkit.compute.task import Envelope, Task, kept_answer, work, working_here
@@ -14,11 +15,12 @@ from quantkit.core.results import Result
 if TYPE_CHECKING:
     from quantkit.data.store import Store
 
-__all__ = ["Backend", "Compute", "Fallback", "Flight", "InlineBackend", "SharedCompute", "Unavailable"]
+__all__ = ["Avoided", "Backend", "Compute", "Fallback", "Flight", "InlineBackend", "SharedCompute", "Unavailable"]
 
 log = logging.getLogger("quantkit.compute")
 
 POLL_SECONDS = 0.1
+AVOID_SECONDS = 30.0
 
 
 class Compute(Protocol):
@@ -116,6 +118,27 @@ class InlineBackend:
         """Nothing to let go of."""
 
 
+class Avoided:
+    """For half a minute after a place was found wanting, it is not tried again."""
+
+    def __init__(self) -> None:
+        self._avoid_until = 0.0
+
+    @property
+    def available(self) -> bool:
+        """Whether it may be tried."""
+        return monotonic() >= self._avoid_until
+
+    def check(self) -> None:
+        """``Unavailable`` while it is avoided."""
+        if not self.available:
+            raise Unavailable("the cluster was unavailable a moment ago")
+
+    def avoid(self) -> None:
+        """Begin the half minute."""
+        self._avoid_until = monotonic() + AVOID_SECONDS
+
+
 class Fallback:
     """One place, and another for when the first is unavailable."""
 
@@ -166,9 +189,13 @@ class SharedCompute:
         """See ``Compute.run``."""
         if working_here():
             return _unwrap(task, work(task, self._store, progress))
+        return _unwrap(task, self.answer(task, progress))
+
+    def answer(self, task: Task, progress: Progress) -> Envelope:
+        """``run``, with what comes back still in its envelope."""
         kept = kept_answer(self._store, task.fingerprint)
         if kept is not None:
-            return task.result(kept)
+            return Envelope("answer", kept)
         flight = self._board(task)
         try:
             while not flight.finished.wait(POLL_SECONDS) and not flight.cancelled.is_set():
@@ -180,7 +207,7 @@ class SharedCompute:
                 progress(*flight.progress)
         finally:
             self._leave(flight)
-        return _unwrap(task, flight.envelope or Envelope("cancelled"))
+        return flight.envelope or Envelope("cancelled")
 
     def cancel(self, fingerprint: str) -> None:
         """See ``Compute.cancel``."""

@@ -96,6 +96,12 @@ class StoreAddress:
         """Where `settings` keep the store."""
         return cls(settings.home, settings.database_url)
 
+    def settings(self, **others: Any) -> Settings:
+        """Settings of this process with that store."""
+        from quantkit.settings import Settings
+
+        return Settings(home=self.home, database_url=self.database_url, **others)
+
     def open(self) -> Store | None:
         """The store, opened once a process; None where it cannot be (answers then travel, but are not kept)."""
         return _open_store(str(self.home), self.database_url.get_secret_value() if self.database_url else None)
@@ -104,10 +110,9 @@ class StoreAddress:
 @lru_cache(maxsize=8)
 def _open_store(home: str, database_url: str | None) -> Store | None:
     from quantkit.data.store import Store
-    from quantkit.settings import Settings
 
     try:
-        return Store.open(Settings(home=Path(home), database_url=SecretStr(database_url) if database_url else None))
+        return Store.open(StoreAddress(Path(home), SecretStr(database_url) if database_url else None).settings())
     except StoreError as error:
         log.warning("answers are not kept: %s", error)
         return None

@@ -23,6 +23,7 @@ import compute_tasks as tasks
 from test_compute import FRAME, ask, wait_until
 
 from quantkit.compute import Compute, open_compute
+from quantkit.compute.broker import broker_file
 from quantkit.core.errors import Cancelled, ComputeError, DataError
 from quantkit.data.store import Store
 from quantkit.settings import Settings
@@ -104,9 +105,13 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-@pytest.fixture
-def asker(cluster: Cluster, tmp_path: Path, stack: ExitStack) -> Asker:
-    return Asker(tmp_path / "home", str(cluster.address_file), stack)
+@pytest.fixture(params=["broker", "client"])
+def asker(request, cluster: Cluster, tmp_path: Path, stack: ExitStack) -> Asker:
+    """By way of the broker, as every local face, or as a Dask client, as one that was given an address."""
+    scheduler = str(cluster.address_file)
+    if request.param == "client":
+        scheduler = cluster.address_file.read_text().strip()
+    return Asker(tmp_path / "home", scheduler, stack)
 
 
 @pytest.fixture
@@ -141,7 +146,7 @@ from test_compute import ask
 from quantkit.compute import open_compute
 from quantkit.data.store import Store
 from quantkit.settings import Settings
-settings = Settings(home={str(asker.settings.home)!r}, scheduler={str(cluster.address_file)!r})
+settings = Settings(home={str(asker.settings.home)!r}, scheduler={asker.settings.scheduler!r})
 open_compute(settings, Store.open(settings)).run(ask(tasks.steps, count=20, pause=0.1, log={log!r}))
 """
     with psutil.Popen([sys.executable, "-c", script], cwd=HERE) as visitor:
@@ -239,12 +244,12 @@ def test_errors_of_a_worker_come_back_as_themselves(asker):
     assert "compute_tasks.py" in caught.value.__notes__[0]
 
 
-def test_a_question_behind_busy_workers_waits_for_them_and_does_not_fall_back(cluster, asker, tmp_path):
+def test_a_question_behind_busy_workers_waits_for_them_and_does_not_fall_back(cluster, other, tmp_path):
     asked = [
         ask(tasks.steps, count=count, pause=0.1, log=str(tmp_path / f"log{n}")) for n, count in enumerate((115, 115, 1))
     ]
     with ThreadPoolExecutor(3) as askers:
-        results = list(askers.map(asker.compute.run, asked))
+        results = list(askers.map(other.compute.run, asked))
     assert {result.answered_by for result in results} <= pids(cluster)
 
 
@@ -277,31 +282,45 @@ def test_a_frozen_worker_a_frozen_scheduler_and_then_none_are_left_for_the_fallb
     broken.start_scheduler()
     broken.start_workers(1)
     (worker,) = broken.workers
-    faces = [Asker(tmp_path / f"home{n}", str(broken.address_file), stack) for n in range(4)]
-    for n, face in enumerate(faces[:2]):
+    ways = [str(broken.address_file), broken.address_file.read_text().strip()]
+    homes = iter(range(99))
+    hit, connected, fresh, late = (
+        [Asker(tmp_path / f"home{next(homes)}", way, stack) for way in ways] for _ in range(4)
+    )
+    for n, face in enumerate(hit + connected):
         assert face.compute.run(ask(tasks.column_means, times=1.0 + n)).answered_by == worker.pid
 
-    with ThreadPoolExecutor(1) as askers:
-        asking = askers.submit(fallback_answers, faces[0], ask(tasks.steps, count=10, pause=0.1, log=log), within=16.0)
-        wait_until(lambda: tasks.lines(log) == ["begun"], asking=asking)
+    with ThreadPoolExecutor(2) as askers:
+        logs = [f"{log}{n}" for n in range(2)]
+        asking = [
+            askers.submit(fallback_answers, face, ask(tasks.steps, count=10, pause=0.1, log=log), within=18.0)
+            for face, log in zip(hit, logs, strict=True)
+        ]
+        wait_until(lambda: sum(len(tasks.lines(log)) for log in logs) >= 1, asking=asking[0])
         worker.send_signal(signal.SIGSTOP)
-        asking.result(20)
-    fallback_answers(faces[0], ask(tasks.column_means, times=20.0), within=1.0)
+        for each in asking:
+            each.result(25)
+    for face in hit:
+        fallback_answers(face, ask(tasks.column_means, times=20.0), within=1.0)
 
     broken.scheduler.send_signal(signal.SIGSTOP)
-    with ThreadPoolExecutor(2) as askers:  # one that is connected already, and one that has yet to connect
+    with ThreadPoolExecutor(4) as askers:
         for asking in [
-            askers.submit(fallback_answers, face, ask(tasks.column_means, times=20.0 + n), within=13.0)
-            for n, face in enumerate(faces[1:3])
+            askers.submit(fallback_answers, face, ask(tasks.column_means, times=30.0), within=13.0)
+            for face in connected + fresh
         ]:
             asking.result()
     began = time.monotonic()
-    for face in faces[1:3]:
+    for face in connected + fresh:
         face.compute.close()
     assert time.monotonic() - began < 5.0
 
     broken.scheduler.kill()
-    fallback_answers(faces[3], ask(tasks.column_means, times=23.0), within=8.0)
+    with ThreadPoolExecutor(2) as askers:
+        for asking in [
+            askers.submit(fallback_answers, face, ask(tasks.column_means, times=40.0), within=8.0) for face in late
+        ]:
+            asking.result()
 
 
 def test_a_worker_that_never_comes_is_not_waited_for(broken, tmp_path, stack):
@@ -321,7 +340,9 @@ def test_a_scheduler_that_is_not_there_or_does_not_speak_is_not_waited_for(tmp_p
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             refused = f"tcp://127.0.0.1:{unused.getsockname()[1]}"
-        with ThreadPoolExecutor(3) as askers:
+        spoken_for = tmp_path / "scheduler"
+        broker_file(spoken_for).write_text(f"127.0.0.1:{mute.getsockname()[1]} token")
+        with ThreadPoolExecutor(4) as askers:
             for asking in [
                 askers.submit(
                     fallback_answers,
@@ -329,15 +350,17 @@ def test_a_scheduler_that_is_not_there_or_does_not_speak_is_not_waited_for(tmp_p
                     ask(tasks.column_means, times=1.0),
                     within=13.0,
                 )
-                for n, scheduler in enumerate((address, refused, str(tmp_path / "nobody-wrote-this")))
+                for n, scheduler in enumerate((address, refused, str(tmp_path / "nobody-wrote-this"), str(spoken_for)))
             ]:
                 asking.result()
 
 
-def test_a_scheduler_that_is_killed_during_a_question_hands_it_to_the_fallback(broken, tmp_path, stack, log):
+@pytest.mark.parametrize("way", ["broker", "client"])
+def test_a_scheduler_that_is_killed_during_a_question_hands_it_to_the_fallback(broken, tmp_path, stack, log, way):
     broken.start_scheduler()
     broken.start_workers(1)
-    asker = Asker(tmp_path / "home", str(broken.address_file), stack)
+    scheduler = str(broken.address_file) if way == "broker" else broken.address_file.read_text().strip()
+    asker = Asker(tmp_path / "home", scheduler, stack)
     task = ask(tasks.steps, count=40, pause=0.1, log=log)
     with ThreadPoolExecutor(1) as askers:
         asking = askers.submit(asker.compute.run, task)
@@ -357,7 +380,7 @@ from test_compute import ask
 from quantkit.compute import open_compute
 from quantkit.data.store import Store
 from quantkit.settings import Settings
-settings = Settings(home={str(tmp_path)!r}, scheduler={str(broken.address_file)!r})
+settings = Settings(home={str(tmp_path)!r}, scheduler={broken.address_file.read_text().strip()!r})
 compute = open_compute(settings, Store.open(settings))
 compute.run(ask(tasks.column_means, times=1.0))
 os.kill({broken.scheduler.pid}, signal.SIGSTOP)
@@ -368,6 +391,32 @@ print(compute.name, time.time(), flush=True)
     name, at = done.stdout.split()
     assert (done.returncode, name, done.stderr) == (0, "dask", "")
     assert ended - float(at) < 3.0
+
+
+def test_a_face_on_the_local_cluster_loads_no_dask(cluster, tmp_path):
+    script = f"""
+import sys
+import compute_tasks as tasks
+from test_compute import ask
+from quantkit.compute import open_compute
+from quantkit.data.store import Store
+from quantkit.settings import Settings
+settings = Settings(home={str(tmp_path)!r}, scheduler={str(cluster.address_file)!r})
+compute = open_compute(settings, Store.open(settings))
+compute.run(ask(tasks.column_means, times=1.0))
+print(compute.name, "distributed" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=HERE, capture_output=True, text=True, timeout=120)
+    assert (done.stdout.split(), done.stderr) == (["dask", "False"], "")
+
+
+def test_a_broker_listens_to_nobody_without_its_token(cluster):
+    address = broker_file(cluster.address_file).read_text().split()[0]
+    host, _, port = address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as stranger:
+        stranger.sendall(b"0" * 32 + b"whatever")
+        assert stranger.recv(1) == b""
+    assert broker_file(cluster.address_file).stat().st_mode & 0o077 == 0
 
 
 def test_both_end_cleanly_when_told_and_bind_loopback_alone(broken):
