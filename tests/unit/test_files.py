@@ -127,6 +127,8 @@ def test_minutes_are_told_from_their_spacing_and_their_clock_from_the_calendar(r
     assert "America/New_York" in imported.readings
     utc = "Datetime,Close\n" + "".join(f"2023-07-05 19:{minute},10\n" for minute in range(30, 60))
     assert read(utc).bars.index[0] == day("2023-07-05 19:30")
+    either = "Datetime,Close\n" + "".join(f"2023-07-05 14:{minute},10\n" for minute in range(30, 60))
+    assert read(either).bars.index[0] == day("2023-07-05 18:30"), "open on both clocks: the exchange's own"
     assert read(utc, timezone="Europe/Berlin").bars.index[0] == day("2023-07-05 17:30")
     written = "Datetime,Close\n" + "".join(f"2023-07-05T09:{minute}:00-04:00,10\n" for minute in range(30, 60))
     assert read(written).bars.index[0] == day("2023-07-05 13:30")
