@@ -24,7 +24,9 @@ def run_dashboard(
     base_url: str = "/",
     dashboards: Path | None = None,
     api_docs: str | None = None,
-    say: Callable[[str], None] = print,
+    address_file: Path | None = None,
+    follow: int | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the dashboards until Ctrl-C or SIGTERM.
 
@@ -46,7 +48,11 @@ def run_dashboard(
         Folder of the notebooks, when it is not the project's own.
     api_docs : str, optional
         Address of the REST API's documentation, when the API runs.
-    say : callable
+    address_file : Path, optional
+        Holds the address while the dashboards run.
+    follow : int, optional
+        A process id: they end when that process has ended, however it did.
+    say : callable, optional
         Told in sentences where the dashboards are and what had to be decided.
 
     Raises
@@ -59,6 +65,7 @@ def run_dashboard(
     from quantkit.serve.ports import bind
     from quantkit.serve.server import DashboardServer
 
+    say = say or (lambda text: print(text, flush=True))
     if token is None and settings.token is not None:
         token = settings.token.get_secret_value()
     check_exposure(ip, token, insecure=insecure)
@@ -67,11 +74,20 @@ def run_dashboard(
     taken, sockets = bind(ip, settings.dashboard_port if port is None else port, say=say)
     _environment(jupyter_root(), ip)
     assets.refresh()
+    where = address(ip, taken, base_url, token)
+
+    def listening() -> None:
+        say(f"quantkit dashboards: {where}   (Ctrl-C stops them)")
+        if address_file is not None:
+            _write_private(address_file, where)
+
     server = DashboardServer(
         sockets=sockets,
         reports=settings.home / "reports",
         api_docs=api_docs,
         watchlist=settings.watchlist,
+        on_listening=listening,
+        follow=follow,
         config=voila_config(
             max_kernels=settings.max_kernels, token=token, base_url=base_url, compress=not _loopback(ip)
         ),
@@ -80,16 +96,13 @@ def run_dashboard(
         ip=ip,
         port=taken,
         log_level=logging.WARNING,
-        on_listening=lambda: say(f"quantkit dashboards: {address(ip, taken, base_url, token)}   (Ctrl-C stops them)"),
     )
     server.initialize([])
     try:
         server.start()
-    except KeyboardInterrupt:
-        pass
     finally:
-        for one in sockets:
-            one.close()
+        if address_file is not None:
+            address_file.unlink(missing_ok=True)
 
 
 def check_exposure(ip: str, token: str | None, *, insecure: bool) -> None:
@@ -120,6 +133,15 @@ def _loopback(ip: str) -> bool:
         return ipaddress.ip_address(ip).is_loopback
     except ValueError:
         return False
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write `text` at once, readable by this user only: an address may hold the token."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}-{os.getpid()}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        handle.write(text + "\n")
+    draft.replace(file)
 
 
 def _environment(template_root: Path, ip: str) -> None:

@@ -22,9 +22,15 @@ class Screen:
 
 SCREENS: Final = (
     Screen("stock", "Stock", "Candles, volume and the next step's forecast, with the symbols you watch beside them."),
-    Screen("predictions", "Predictions", "One to five steps ahead, each model beside its record against the naive one."),
+    Screen(
+        "predictions", "Predictions", "One to five steps ahead, each model beside its record against the naive one."
+    ),
     Screen("risk", "Risk", "Volatility, value at risk and drawdowns, with the tests that say whether to believe them."),
-    Screen("portfolio", "Portfolio", "The efficient frontier, the weights you choose on it, and how they did out of sample."),
+    Screen(
+        "portfolio",
+        "Portfolio",
+        "The efficient frontier, the weights you choose on it, and how they did out of sample.",
+    ),
 )
 
 

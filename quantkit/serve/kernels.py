@@ -1,8 +1,8 @@
 """Ending a visitor's kernel when the visitor has gone, and how many visitors there may be at once.
 
-Voila starts one kernel per opened page and leaves ending it to a message that the page sends when it is closed. Pages of
-a crashed browser or a lost network send nothing, and a page with live updates is never idle, so idle culling cannot tell
-it from a watched one. What does tell is the number of connections.
+Voila starts one kernel per opened page and leaves ending it to a message that the page sends when it is closed. Pages
+of a crashed browser or a lost network send nothing, and a page with live updates is never idle, so idle culling cannot
+tell it from a watched one. What does tell is the number of connections.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Absence:
 class VisitorKernelManager(AsyncMappingKernelManager):
     """A kernel manager whose kernels live as long as their visitors.
 
-    A sweep every `sweep_interval` seconds ends each kernel that Voila started once its last connection has been gone for
-    `grace` seconds, or that nobody connected to within `connect_grace` seconds of the page's end. Kernels which wait
-    pre-heated for their visitor are left alone, and a pool that has lost one (it died, or failed to start) is filled
-    again. Under Voila the class is extended by its pool (``voila_kernel_manager_factory``); as the kernel manager of a
-    Jupyter server it looks only after the kernels that Voila started there.
+    A sweep every `sweep_interval` seconds ends each kernel that Voila started once its last connection has been gone
+    for `grace` seconds, or that nobody connected to within `connect_grace` seconds of the page's end. Kernels which
+    wait pre-heated for their visitor are left alone, and a pool that has lost one (it died, or failed to start) is
+    filled again. Under Voila the class is extended by its pool (``voila_kernel_manager_factory``); as the kernel
+    manager of a Jupyter server it looks only after the kernels that Voila started there.
     """
 
     max_visitors = Integer(16, help="Pages that may be open at once; kernels waiting pre-heated are not counted").tag(
@@ -65,7 +65,9 @@ class VisitorKernelManager(AsyncMappingKernelManager):
         self._sweeper: PeriodicCallback | None = None
         super().__init__(**kwargs)
 
-    async def start_kernel(self, *, kernel_id: str | None = None, path: Any = None, **kwargs: Any) -> str:
+    async def start_kernel(  # type: ignore[override]
+        self, *, kernel_id: str | None = None, path: Any = None, **kwargs: Any
+    ) -> str:
         """Start a kernel, and look after it if it is Voila's."""
         started: str = await super().start_kernel(kernel_id=kernel_id, path=path, **kwargs)
         if VOILA_MARK in (kwargs.get("env") or {}):
@@ -149,7 +151,7 @@ class VisitorKernelManager(AsyncMappingKernelManager):
             del self._absent[kernel_id]
         self._ours.intersection_update(self.list_kernel_ids())
 
-    async def shutdown_all(self, now: bool = False) -> None:
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
         """Stop sweeping, then end every kernel."""
         if self._sweeper is not None:
             self._sweeper.stop()
@@ -185,7 +187,7 @@ class VisitorKernelManager(AsyncMappingKernelManager):
             pool[:] = [t for t in pool if not t.done() or not (_failed(t) or t.result()["kernel_id"] not in self)]
             if not pool and now - self._mended.get(notebook, -1e9) >= self.refill_interval:
                 self._mended[notebook] = now
-                self.fill_if_needed(delay=0, notebook_name=notebook)
+                self.fill_if_needed(delay=0, notebook_name=notebook)  # type: ignore[attr-defined]
 
     async def _end(self, kernel_id: str) -> None:
         try:

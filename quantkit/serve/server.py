@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jupyter_core.utils import run_sync
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.httpserver import HTTPServer
-from tornado.ioloop import IOLoop
+from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.iostream import StreamClosedError
 from voila.app import Voila
 from voila.tornado.handler import TornadoVoilaHandler
@@ -147,6 +150,7 @@ class DashboardServer(Voila):
         api_docs: str | None = None,
         watchlist: tuple[str, ...] = (),
         on_listening: Callable[[], None] = lambda: None,
+        follow: int | None = None,
         **kwargs: Any,
     ) -> None:
         self._sockets = sockets
@@ -154,12 +158,11 @@ class DashboardServer(Voila):
         self._api_docs = api_docs
         self._watchlist = watchlist
         self._on_listening = on_listening
+        self._follow = follow
         super().__init__(**kwargs)
 
     def _frame(self) -> dict[str, Any]:
-        known = frame(
-            Path(self.root_dir), reports=self._reports, api_docs=self._api_docs, watchlist=self._watchlist
-        )
+        known = frame(Path(self.root_dir), reports=self._reports, api_docs=self._api_docs, watchlist=self._watchlist)
         return {**known, "home": self.base_url}
 
     def init_settings(self) -> dict[str, Any]:
@@ -200,8 +203,23 @@ class DashboardServer(Voila):
         server = HTTPServer(self.app)
         server.add_sockets(self._sockets)
         self.ioloop = IOLoop.current()
+        signal.signal(signal.SIGINT, self._handle_signal_stop)
         self.ioloop.add_callback(self._on_listening)
+        if self._follow is not None:
+            PeriodicCallback(self._stop_with, 2000).start()
         try:
             self.ioloop.start()
         finally:
+            server.stop()
             self.stop()
+
+    def _stop_with(self) -> None:
+        import psutil
+
+        if not psutil.pid_exists(self._follow):
+            self.ioloop.stop()
+
+    def stop(self) -> None:
+        # At once rather than in order: what a kernel holds is in the store, and its visitor's page is told either way.
+        run_sync(self.kernel_manager.shutdown_all)(now=True)
+        shutil.rmtree(self.connection_dir, ignore_errors=True)
