@@ -76,6 +76,7 @@ class Wish:
 
 def optimize(
     prices: pd.DataFrame,
+    benchmark: pd.Series | None = None,
     *,
     objective: str = "max_sharpe",
     constraints: Constraints | Mapping[str, Any] | None = None,
@@ -87,7 +88,6 @@ def optimize(
     fractional: bool = False,
     expected_returns: str | None = None,
     covariance: str = "ledoit_wolf",
-    benchmark: pd.Series | None = None,
     market_weights: Mapping[str, float] | None = None,
     target_return: float | None = None,
     target_volatility: float | None = None,

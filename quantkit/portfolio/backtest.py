@@ -52,7 +52,9 @@ class _Run:
     kept: dict[str, str]
 
 
-def backtest(prices: pd.DataFrame, *, objective: str = "max_sharpe", **options: Any) -> PortfolioBacktest:
+def backtest(
+    prices: pd.DataFrame, benchmark: pd.Series | None = None, *, objective: str = "max_sharpe", **options: Any
+) -> PortfolioBacktest:
     """Walk one objective forward; see :func:`compare` for the arguments.
 
     Parameters
@@ -64,16 +66,16 @@ def backtest(prices: pd.DataFrame, *, objective: str = "max_sharpe", **options: 
     -------
     PortfolioBacktest
     """
-    return compare(prices, objectives=[objective], **options)[objective]
+    return compare(prices, benchmark, objectives=[objective], **options)[objective]
 
 
 def compare(
     prices: pd.DataFrame,
+    benchmark: pd.Series | None = None,
     *,
     objectives: Sequence[str],
     rebalance: str = "1mo",
     cost_bps: float = 10.0,
-    benchmark: pd.Series | None = None,
     constraints: Constraints | Mapping[str, Any] | None = None,
     expected_returns: str = "bayes_stein",
     covariance: str = "ledoit_wolf",

@@ -221,9 +221,9 @@ def risk_question(
 
 def risk_report(
     returns: pd.Series,
-    *,
     bars: pd.DataFrame | None = None,
     benchmark: pd.Series | None = None,
+    *,
     level: float = 0.95,
     horizon: int = 1,
     side: Side = "long",
