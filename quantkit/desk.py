@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-import numpy as np
 import pandas as pd
 
-from quantkit.core.calendars import check_period, known_at, parse_time, period_start
+from quantkit.core.calendars import check_period, parse_time, period_start, periods_per_year
 from quantkit.core.errors import DataError, NoDataError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
-from quantkit.core.returns import prices_from
-from quantkit.core.schema import Interval, check_interval, check_level, check_symbols
-from quantkit.core.sessions import session_bars
+from quantkit.core.returns import prices_from, simple_returns
+from quantkit.core.schema import Interval, check_interval, check_level, check_symbol, check_symbols
 from quantkit.data.market import Market
 from quantkit.data.quote import Quote
 from quantkit.data.store import Store
@@ -23,11 +21,15 @@ from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.compute import Compute
-    from quantkit.forecast.base import Forecast
+    from quantkit.forecast import Forecast, Leaderboard
+    from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest
+    from quantkit.risk import Correlation, RiskReport, Stress
 
-__all__ = ["Desk"]
+__all__ = ["DEFAULT_BENCHMARK", "Desk"]
 
 When: TypeAlias = str | date | datetime | pd.Timestamp | None
+
+DEFAULT_BENCHMARK: Final = "^GSPC"
 
 
 class Desk:
@@ -110,31 +112,7 @@ class Desk:
         ------
         UsageError, UnknownSymbolError, NoDataError
         """
-        instrument = self.market.instrument(symbol)
-        candidates = []
-        for interval in instrument.intervals:
-            bars = self.market.bars(instrument.symbol, interval, start=self._tail(instrument.symbol, interval))
-            complete = known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0]
-            candidates.append((complete, interval, bars))
-        complete, interval, bars = max(candidates, key=lambda each: each[0])
-        daily = bars if interval == "1d" else session_bars(bars, instrument.calendar)
-        last = daily.iloc[-1]
-        return Quote(
-            symbol=instrument.symbol,
-            name=instrument.name,
-            timestamp=daily.index[-1] if interval == "1d" else bars.index[-1],
-            open=float(last["open"]),
-            high=float(last["high"]),
-            low=float(last["low"]),
-            close=float(last["close"]),
-            volume=float(last["volume"]),
-            previous_close=float(daily["close"].iloc[-2]) if len(daily) > 1 else np.nan,
-            currency=instrument.currency,
-            source=instrument.source,
-            status=self.market.status(instrument),
-            price_basis=instrument.price_basis,
-            age_seconds=(pd.Timestamp.now("UTC") - complete).total_seconds(),
-        )
+        return self.market.quote(symbol)
 
     def history(
         self,
@@ -187,7 +165,7 @@ class Desk:
             if newest is not None:
                 first = period_start(period, newest, instrument.calendar)
         bars = self.market.bars(instrument.symbol, interval, start=first, end=last, as_of=known)
-        return bars if adjusted else self._as_traded(bars)
+        return bars if adjusted else self.market.as_traded(bars)
 
     def prices(
         self,
@@ -229,10 +207,7 @@ class Desk:
                                as_of=as_of)
             for each in wanted
         }  # fmt: skip
-        currencies = {each: bars.attrs["currency"] for each, bars in frames.items()}
-        if len(set(currencies.values())) > 1:
-            said = ", ".join(f"{each} in {currency}" for each, currency in currencies.items())
-            raise DataError(f"currencies are not mixed silently: {said}; choose symbols of one currency")
+        currency = _one_currency(frames)
         wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer", sort=True)
         common = wide.dropna()
         if common.empty:
@@ -244,8 +219,9 @@ class Desk:
             common = common if first is None else common.loc[first:]
         inside = wide.loc[common.index[0] : common.index[-1]]
         common.attrs = {
-            "currency": next(iter(currencies.values())),
+            "currency": currency,
             "interval": interval,
+            "source": frames[wanted[0]].attrs["source"],
             "dropped": {each: int(inside[each].notna().sum() - len(common)) for each in wanted},
         }
         return common
@@ -301,6 +277,225 @@ class Desk:
         question |= {key: bars.attrs[key] for key in ("symbol", "currency", "calendar")}
         return self._answer(predict, (bars,), question, progress)
 
+    def leaderboard(
+        self,
+        symbol: str,
+        models: Sequence[str] | None = None,
+        horizon: int = 5,
+        origins: int = 250,
+        interval: Interval = "1d",
+        *,
+        level: float = 0.95,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> Leaderboard:
+        """Every model (or the named ones) on the same walk through the past, beside naive, with significance.
+
+        Raises
+        ------
+        UnknownChoiceError, UsageError, DataError
+        """
+        from quantkit.forecast import check_horizon, check_model, check_origins, leaderboard
+
+        question = {
+            "models": None if models is None else [check_model(model, interval) for model in models],
+            "horizon": check_horizon(horizon),
+            "origins": check_origins(origins),
+            "level": check_level(level),
+            "interval": check_interval(interval),
+        }
+        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
+        return self._answer(leaderboard, (bars,), {**question, "symbol": bars.attrs["symbol"]}, progress)
+
+    def risk(
+        self,
+        symbol: str | Mapping[str, float],
+        period: str = "5y",
+        level: float = 0.95,
+        interval: Interval = "1d",
+        benchmark: str | None = DEFAULT_BENCHMARK,
+        risk_free: float = 0.0,
+        *,
+        horizon: int = 1,
+        side: Literal["long", "short"] = "long",
+        position_value: float | None = None,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> RiskReport:
+        """Measures, volatility, VaR and ES with their backtests, of one symbol or of weights.
+
+        Parameters
+        ----------
+        symbol : str, or mapping of symbol to weight
+            Weights sum to 1; the portfolio is restored to them every period.
+        period : str
+        level : float
+            Of VaR and ES.
+        interval : {"1d", "1m"}
+        benchmark : str or None
+            Of beta and what stands beside it. The default one is left out where it cannot be compared: other bars,
+            another currency, or the symbol itself; one that was asked for is refused then.
+        risk_free : float
+            Annual, a decimal.
+        horizon : int
+            Periods ahead of VaR and ES, 1 to 20.
+        side : {"long", "short"}
+        position_value : float, optional
+            What the figures in currency are of; one share by default.
+
+        Returns
+        -------
+        RiskReport
+
+        Raises
+        ------
+        UsageError, UnknownSymbolError, NoDataError, DataError
+        """
+        from quantkit.risk import portfolio_returns, risk_report
+        from quantkit.risk.report import risk_question
+
+        interval = check_interval(interval)
+        asked = risk_question(level=level, horizon=horizon, side=side, risk_free=risk_free,
+                              position_value=position_value)  # fmt: skip
+        bars = None
+        if isinstance(symbol, str):
+            bars = self.history(symbol, period=period, interval=interval, as_of=as_of)
+            about, symbols = bars.attrs, [bars.attrs["symbol"]]
+            returns = simple_returns(prices_from(bars))
+        else:
+            symbols = check_symbols(list(symbol))
+            prices = self.prices(symbols, period=period, interval=interval, as_of=as_of)
+            about = {**prices.attrs, "calendar": self.market.instrument(symbols[0]).calendar}
+            weights = {check_symbol(each): float(weight) for each, weight in symbol.items()}
+            returns = portfolio_returns(simple_returns(prices), weights)
+        beside = self._benchmark(benchmark, symbols, about, as_of)
+        question = {name: value for name, value in asked.items() if name not in ("kind", "periods_per_year")} | {
+            "currency": about["currency"],
+            "periods_per_year": periods_per_year(interval, about["calendar"]),
+        }
+        return self._answer(risk_report, (returns, bars, beside), question, progress)
+
+    def correlation(
+        self,
+        symbols: Iterable[str] | str,
+        period: str = "1y",
+        method: Literal["pearson", "spearman", "ewma", "ledoit_wolf"] = "pearson",
+        *,
+        interval: Interval = "1d",
+        as_of: When = None,
+    ) -> Correlation:
+        """Correlation of returns, in the order of a hierarchical clustering."""
+        from quantkit.risk import correlation
+
+        wanted = check_symbols(list(symbols) if not isinstance(symbols, str) else symbols, at_least=2)
+        return correlation(simple_returns(self.prices(wanted, period=period, interval=interval, as_of=as_of)),
+                           method=method)  # fmt: skip
+
+    def stress(
+        self,
+        weights: Mapping[str, float],
+        *,
+        shocks: Mapping[str, float] | None = None,
+        own: Mapping[str, Mapping[str, float]] | None = None,
+        value: float | None = None,
+        benchmark: str | None = DEFAULT_BENCHMARK,
+        as_of: When = None,
+    ) -> Stress:
+        """Crises of the past replayed on today's weights, factor shocks through beta, and a person's own scenarios."""
+        from quantkit.risk import stress
+
+        held = {check_symbol(symbol): float(weight) for symbol, weight in weights.items()}
+        wide = self._wide(list(held), as_of=as_of)
+        beside = self._benchmark(benchmark, list(held), wide.attrs, as_of)
+        return stress(simple_returns(wide), held, benchmark=beside, shocks=shocks, own=own, value=value)
+
+    def frontier(
+        self,
+        symbols: Iterable[str] | str,
+        period: str = "5y",
+        points: int = 50,
+        *,
+        constraints: Mapping[str, Any] | None = None,
+        expected_returns: str = "historical",
+        covariance: str = "ledoit_wolf",
+        risk_free: float = 0.0,
+        as_of: When = None,
+    ) -> Frontier:
+        """The exact efficient frontier of `symbols` under `constraints`, annualised."""
+        from quantkit.portfolio import estimate_moments, frontier_of
+
+        prices = self.prices(symbols, period=period, as_of=as_of)
+        moments = estimate_moments(prices, expected_returns=expected_returns, covariance=covariance)
+        return frontier_of(moments, points=points, constraints=constraints, risk_free=risk_free)
+
+    def optimize(
+        self,
+        symbols: Iterable[str] | str,
+        objective: str = "max_sharpe",
+        constraints: Mapping[str, Any] | None = None,
+        capital: float | None = None,
+        *,
+        period: str = "5y",
+        as_of: When = None,
+        progress: Progress = silent,
+        **options: Any,
+    ) -> Allocation:
+        """Weights of `symbols` for an objective under constraints, and the shares for a capital.
+
+        Parameters
+        ----------
+        symbols : list of str, or text separated by commas
+        objective : str
+            A name in ``quantkit.portfolio.OBJECTIVES``.
+        constraints : mapping, optional
+            The JSON form of :class:`quantkit.portfolio.Constraints`.
+        capital : float, optional
+            Cash and holdings together, in the symbols' currency.
+        period : str
+            Of the history that the estimates are made from.
+        **options
+            As :func:`quantkit.portfolio.optimize` takes them: ``views``, ``current_weights``, ``risk_free``,
+            ``target_return``, ``target_volatility``, ``expected_returns``, ``covariance``, ``infeasible``, ...
+
+        Raises
+        ------
+        InfeasibleError
+            No portfolio meets the constraints; says which cannot hold together, and the nearest that does.
+        """
+        from quantkit.portfolio import OBJECTIVES, optimize
+
+        OBJECTIVES[objective]
+        prices = self.prices(symbols, period=period, as_of=as_of)
+        question = {"objective": objective, "constraints": constraints, "capital": capital, **options}
+        latest = {each: self.market.quote(each).close for each in prices.columns} if capital is not None else None
+        return self._answer(optimize, (prices,), {**question, "latest_prices": latest}, progress)
+
+    def backtest(
+        self,
+        symbols: Iterable[str] | str,
+        objective: str = "max_sharpe",
+        rebalance: str = "1mo",
+        cost_bps: float = 10.0,
+        *,
+        period: str = "max",
+        benchmark: str | None = DEFAULT_BENCHMARK,
+        as_of: When = None,
+        progress: Progress = silent,
+        **options: Any,
+    ) -> PortfolioBacktest:
+        """What the objective would have earned out of sample after costs, beside 1/N and the benchmark.
+
+        `options` are those of :func:`quantkit.portfolio.compare`: ``constraints``, ``window``, ``risk_free``, ...
+        """
+        from quantkit.portfolio import OBJECTIVES, backtest
+
+        OBJECTIVES[objective]
+        prices = self.prices(symbols, period=period, as_of=as_of)
+        index = self._benchmark(benchmark, list(prices.columns), prices.attrs, as_of, prices=True)
+        beside = None if index is None else index.reindex(prices.index).dropna()
+        question = {"objective": objective, "rebalance": rebalance, "cost_bps": cost_bps, **options}
+        return self._answer(backtest, (prices, beside), question, progress)
+
     @property
     def compute(self) -> Compute:
         """Where heavy questions run; opened at the first one."""
@@ -311,15 +506,52 @@ class Desk:
         return self._compute
 
     def _answer(
-        self, function: Any, data: tuple[pd.DataFrame, ...], question: dict[str, Any], progress: Progress
+        self,
+        function: Any,
+        data: tuple[pd.DataFrame | pd.Series | None, ...],
+        question: dict[str, Any],
+        progress: Progress,
     ) -> Any:
         """The answer kept under the fingerprint of the question and its data, computed if nobody has yet."""
         from quantkit.compute import Task
 
-        key = fingerprint({"function": function.__name__, **question}, *data)
+        known = [frame for frame in data if frame is not None]
+        key = fingerprint({"function": function.__name__, **question}, *known)
         task = Task(function=function, data=data, question={**question, "fingerprint": key}, fingerprint=key)
         kept = self.store.result(key)
         return self.compute.run(task, progress=progress) if kept is None else task.result(kept)
+
+    def _benchmark(
+        self,
+        benchmark: str | None,
+        symbols: list[str],
+        about: Mapping[str, Any],
+        as_of: When,
+        *,
+        prices: bool = False,
+    ) -> pd.Series | None:
+        """Returns (or prices) of what `symbols` are held against; None where the default one cannot be compared."""
+        if benchmark is None or [check_symbol(benchmark)] == symbols:
+            return None
+        instrument = self.market.instrument(benchmark)
+        interval = about["interval"]
+        comparable = interval in instrument.intervals and instrument.currency == about["currency"]
+        if not comparable and benchmark == DEFAULT_BENCHMARK:
+            return None
+        if instrument.currency != about["currency"]:
+            raise DataError(
+                f"benchmark {instrument.symbol} is in {instrument.currency}, {', '.join(symbols)} in "
+                f"{about['currency']}; choose one of the same currency, or none"
+            )
+        levels = prices_from(self.history(instrument.symbol, period="max", interval=interval, as_of=as_of))
+        return levels if prices else simple_returns(levels)
+
+    def _wide(self, symbols: list[str], *, as_of: When) -> pd.DataFrame:
+        """All daily prices of `symbols`, NaN where one has none."""
+        frames = {each: self.history(each, period="max", as_of=as_of) for each in symbols}
+        wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer", sort=True)
+        wide.attrs = {"currency": _one_currency(frames), "interval": "1d"}
+        return wide
 
     def _last_time(self, symbol: str, interval: Interval, as_of: pd.Timestamp | None) -> pd.Timestamp | None:
         if as_of is None:
@@ -328,32 +560,17 @@ class Desk:
         known = self.store.bars(symbol, interval, as_of=as_of)
         return None if known.empty else known.index[-1]
 
-    def _tail(self, symbol: str, interval: Interval) -> pd.Timestamp | None:
-        """A moment from which the last two sessions are surely included, however long the holidays."""
-        self.market.ensure(symbol, interval)
-        stored = self.store.bar_range(symbol, interval)
-        return None if stored is None else stored[1] - pd.Timedelta(days=14)
-
-    def _as_traded(self, bars: pd.DataFrame) -> pd.DataFrame:
-        if bars.attrs["source"] in ("sample", "files"):
-            raise NoDataError(
-                f"{bars.attrs['symbol']}: prices as traded need the splits, which {bars.attrs['source']} does not "
-                "carry; ask with adjusted=True"
-            )
-        actions = self.store.actions(bars.attrs["symbol"])
-        splits = actions[actions["kind"] == "split"]
-        later = np.ones(len(bars))
-        for when, ratio in zip(splits["time"], splits["value"], strict=True):
-            later[bars.index < when] *= ratio
-        traded = bars.copy()
-        for column in ("open", "high", "low", "close"):
-            traded[column] *= later
-        traded["volume"] /= later
-        return traded
-
 
 def _end_of(value: When, name: str) -> pd.Timestamp:
     """The moment up to which something is meant: a bare date means the whole of its day."""
     stamp = parse_time(value, name=name)
     bare = (isinstance(value, str) and len(value.strip()) <= 10) or type(value) is date
     return stamp + pd.Timedelta(days=1, microseconds=-1) if bare else stamp
+
+
+def _one_currency(frames: Mapping[str, pd.DataFrame]) -> str:
+    currencies = {symbol: bars.attrs["currency"] for symbol, bars in frames.items()}
+    if len(set(currencies.values())) > 1:
+        said = ", ".join(f"{symbol} in {currency}" for symbol, currency in currencies.items())
+        raise DataError(f"currencies are not mixed silently: {said}; choose symbols of one currency")
+    return str(next(iter(currencies.values())))

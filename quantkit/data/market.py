@@ -6,20 +6,27 @@ A symbol's bars come from the store. What the store lacks is fetched once from t
 
 from __future__ import annotations
 
+import math
 import threading
 from difflib import get_close_matches
+from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from quantkit.core.calendars import known_at
 from quantkit.core.errors import NoDataError, UnknownSymbolError
 from quantkit.core.schema import Interval, check_interval, check_symbol
+from quantkit.core.sessions import session_bars
 from quantkit.data.base import PROVIDERS, HistoryQuery, Instrument, Provider, Status
 from quantkit.data.cleaning import clean
+from quantkit.data.quote import Quote
 from quantkit.data.store import Store
 from quantkit.settings import Settings
 
 __all__ = ["Market"]
+
+_WITHOUT_SPLITS: Final = ("sample", "files")
 
 
 class Market:
@@ -104,6 +111,54 @@ class Market:
         }
         return bars
 
+    def quote(self, symbol: str) -> Quote:
+        """The last session of `symbol`, gathered from minutes where those reach further than its daily bars."""
+        instrument = self.instrument(symbol)
+        held = [self._recent(instrument, interval) for interval in instrument.intervals]
+        complete, bars = max(held, key=lambda each: each[0])
+        daily = bars if bars.attrs["interval"] == "1d" else session_bars(bars, instrument.calendar)
+        last = daily.iloc[-1]
+        return Quote(
+            symbol=instrument.symbol,
+            name=instrument.name,
+            timestamp=bars.index[-1],
+            open=float(last["open"]),
+            high=float(last["high"]),
+            low=float(last["low"]),
+            close=float(last["close"]),
+            volume=float(last["volume"]),
+            previous_close=float(daily["close"].iloc[-2]) if len(daily) > 1 else math.nan,
+            currency=instrument.currency,
+            source=instrument.source,
+            status=self.status(instrument),
+            price_basis=instrument.price_basis,
+            age_seconds=(pd.Timestamp.now("UTC") - complete).total_seconds(),
+        )
+
+    def as_traded(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """`bars` in the share units of their own day: prices before a split times its ratio, volumes divided by it.
+
+        Raises
+        ------
+        NoDataError
+            The source carries no splits, so that they cannot be undone.
+        """
+        symbol = bars.attrs["symbol"]
+        if bars.attrs["source"] in _WITHOUT_SPLITS:
+            raise NoDataError(
+                f"{symbol}: prices as traded need the splits, which {bars.attrs['source']} does not carry; "
+                "ask with adjusted=True"
+            )
+        actions = self.store.actions(symbol)
+        splits = actions[actions["kind"] == "split"]
+        ratio = np.ones(len(bars))
+        for time, value in zip(splits["time"], splits["value"], strict=True):
+            ratio[bars.index < time] *= value
+        traded = bars.copy()
+        traded[["open", "high", "low", "close"]] = bars[["open", "high", "low", "close"]].mul(ratio, axis=0)
+        traded["volume"] = bars["volume"] / ratio
+        return traded
+
     def ensure(self, symbol: str, interval: Interval = "1d") -> Instrument:
         """Have the bars of `symbol` in the store, fetching them if nobody has yet."""
         symbol, interval = check_symbol(symbol), check_interval(interval)
@@ -142,6 +197,13 @@ class Market:
         if len(extract.actions):
             self.store.put_actions(query.symbol, extract.actions, source=provider.name)
         self.store.mark_fetched(query.symbol, query.interval, provider.name)
+
+    def _recent(self, instrument: Instrument, interval: Interval) -> tuple[pd.Timestamp, pd.DataFrame]:
+        """When the last bar was complete, and bars back to the session before it, however long the holidays."""
+        self.ensure(instrument.symbol, interval)
+        stored = self.store.bar_range(instrument.symbol, interval)
+        bars = self.bars(instrument.symbol, interval, start=stored[1] - pd.Timedelta(days=14) if stored else None)
+        return known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0], bars
 
     def _refuse(self, symbol: str) -> None:
         for provider in self.providers:
