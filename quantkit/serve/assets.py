@@ -1,7 +1,7 @@
 """The style sheet that every page links to: tokens, frame and components in one file.
 
-``python -m quantkit.serve.assets`` writes it, and so does a server that starts in a clone; a test compares the
-committed file with what the sources give, so that an installed wheel never carries a stale one.
+``python -m quantkit.serve.assets`` writes it (and ``dashboards/voila.json``), and so does a server that starts in a
+clone; a test compares the committed files with what the sources give, so that a wheel never carries stale ones.
 """
 
 from __future__ import annotations
@@ -50,4 +50,7 @@ def refresh() -> bool:
 
 
 if __name__ == "__main__":
+    from quantkit.serve.config import dashboards_folder, voila_json
+
+    (dashboards_folder() / "voila.json").write_text(voila_json(dashboards_folder()), encoding="utf-8")
     print(f"{STYLESHEET}: {'written' if refresh() else 'up to date'}")

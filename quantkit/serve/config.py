@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sysconfig
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from traitlets.config import Config
 
 import quantkit
 from quantkit.core.errors import SettingsError
+from quantkit.serve.frame import screens
 
 __all__ = [
     "EXTENSIONS",
@@ -21,6 +23,7 @@ __all__ = [
     "jupyter_root",
     "shared_configuration",
     "voila_config",
+    "voila_json",
 ]
 
 TEMPLATE: Final = "quantkit"
@@ -84,7 +87,7 @@ def dashboards_folder() -> Path:
 def shared_configuration() -> dict[str, Any]:
     """The part of the configuration that also holds when Voila runs as an extension of a Jupyter server (Binder).
 
-    ``dashboards/voila.json`` is this and nothing else.
+    ``dashboards/voila.json`` is this and the tabs; see :func:`voila_json`.
     """
     return {
         "template": TEMPLATE,
@@ -145,6 +148,10 @@ def voila_config(*, max_kernels: int, token: str | None, base_url: str, compress
     )
 
 
-def voila_json() -> str:
-    """The text of ``dashboards/voila.json``."""
-    return json.dumps({"VoilaConfiguration": shared_configuration()}, indent=2) + "\n"
+def voila_json(folder: Path) -> str:
+    """The text of ``voila.json`` in the dashboards' `folder`, which Voila reads as an extension of a Jupyter server.
+
+    The tabs are told through it: nothing renders the frame of a page there but the template itself.
+    """
+    told = {"quantkit": {"screens": [asdict(screen) for screen in screens(folder)]}}
+    return json.dumps({"VoilaConfiguration": {**shared_configuration(), "extension_config": told}}, indent=2) + "\n"
