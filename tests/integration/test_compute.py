@@ -244,19 +244,21 @@ def test_a_question_asked_from_within_a_question_does_not_wait_for_itself(settin
         assert compute.run(ask(outer, takes_progress=False)).numbers["a"] == FRAME["a"].mean() * 2.0
 
 
-def helper_of(compute: Compute) -> psutil.Process:
-    mine = [child for child in psutil.Process().children() if "quantkit.compute.helper" in child.cmdline()]
-    assert len(mine) == 1
-    return mine[0]
-
-
 def test_the_helper_is_kept_warm_and_ends_with_its_compute(settings, store):
     compute = open_compute(settings, store, isolate=True)
     first = compute.run(ask(tasks.column_means, times=1.0)).answered_by
     assert compute.run(ask(tasks.column_means, times=2.0)).answered_by == first
-    helper = helper_of(compute)
+    helper = psutil.Process(first)
     compute.close()
     assert not helper.is_running()
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_database_that_breaks_costs_the_keeping_and_not_the_answer(settings, store, isolate):
+    for file in settings.home.glob("quantkit.db*"):
+        file.write_bytes(b"this is not a database " * 1000)
+    with closing(open_compute(settings, store, isolate=isolate)) as compute:
+        assert compute.run(ask(tasks.column_means, times=5.0)).numbers["a"] == FRAME["a"].mean() * 5.0
 
 
 def test_a_helper_that_is_killed_costs_a_retry(helped, log):
