@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from quantkit.settings import Settings
@@ -35,3 +37,29 @@ def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
 
     with Desk.open(home=tmp_path_factory.mktemp("home")) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def bars_of() -> Callable[..., pd.DataFrame]:
+    """Daily bars whose closes compound the given log-returns from 100; the first bar comes before the first return."""
+
+    def build(log_returns: np.ndarray, *, start: str = "2015-01-01") -> pd.DataFrame:
+        close = 100.0 * np.exp(np.concatenate([[0.0], np.cumsum(log_returns)]))
+        times = pd.date_range(start, periods=len(close), freq="B", tz="UTC", name="time").as_unit("us")
+        columns = {"open": close, "high": close * 1.001, "low": close * 0.999, "close": close, "volume": 1e6}
+        return pd.DataFrame({**columns, "adj_close": close}, index=times)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def sample_bars() -> Callable[..., pd.DataFrame]:
+    """Bars of the embedded sample, without a desk."""
+    from quantkit.data.base import HistoryQuery
+    from quantkit.data.sample import SampleProvider
+
+    def read(symbol: str, interval: str = "1d") -> pd.DataFrame:
+        provider, query = SampleProvider(), HistoryQuery(symbol, interval)  # type: ignore[arg-type]
+        return provider.normalise(provider.extract(provider.build(query)), query).bars
+
+    return read

@@ -11,7 +11,7 @@ import pandas as pd
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite, Forecaster
 from quantkit.forecast.significance import diebold_mariano, holm
 from quantkit.forecast.target import Outcomes, session_gaps
-from quantkit.forecast.walk import MIN_ORIGINS, Walk, plan_walk, walk_models
+from quantkit.forecast.walk import MIN_ORIGINS, Walk, bars_needed, plan_walk, walk_models
 
 __all__ = ["Auto", "judge"]
 
@@ -51,7 +51,7 @@ class Auto(Forecaster):
         The model chosen where it stands.
     """
 
-    minimum: ClassVar[int] = 230
+    minimum: ClassVar[int] = bars_needed(1)
 
     def __init__(self, horizon: int = 1, origins: int = 250) -> None:
         self.horizon = horizon

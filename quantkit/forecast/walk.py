@@ -19,8 +19,19 @@ from quantkit.core.walkforward import Slice, WalkForward
 from quantkit.forecast.base import FORECASTERS, Composite
 from quantkit.forecast.target import Outcomes, outcomes_of
 
-__all__ = ["MAX_HORIZON", "MIN_ORIGINS", "Plan", "Walk", "check_horizon", "check_origins", "combine", "plan_walk",
-           "walk_forward", "walk_models"]  # fmt: skip
+__all__ = [
+    "MAX_HORIZON",
+    "MIN_ORIGINS",
+    "Plan",
+    "Walk",
+    "bars_needed",
+    "check_horizon",
+    "check_origins",
+    "combine",
+    "plan_walk",
+    "walk_forward",
+    "walk_models",
+]  # fmt: skip
 
 MAX_HORIZON: Final = 60
 #: Fewest bars under the first decision, fewest outcomes before the first scored interval, fewest scored origins.
@@ -78,6 +89,17 @@ def check_origins(origins: object) -> int:
     return int(origins)  # type: ignore[call-overload, no-any-return]
 
 
+def bars_needed(horizon: int) -> int:
+    """Fewest bars for a forecast of `horizon` steps with its proof.
+
+    Examples
+    --------
+    >>> bars_needed(5)
+    230
+    """
+    return MIN_TRAIN + MIN_CALIBRATION + MIN_ORIGINS + 2 * horizon
+
+
 def plan_walk(length: int, *, horizon: int, origins: int = 250, name: str = "bars") -> Plan:
     """Lay a walk over `length` bars.
 
@@ -89,7 +111,7 @@ def plan_walk(length: int, *, horizon: int, origins: int = 250, name: str = "bar
     DataError
         Not even that fits; the message says how many bars are needed.
     """
-    needed = MIN_TRAIN + MIN_CALIBRATION + MIN_ORIGINS + 2 * horizon
+    needed = bars_needed(horizon)
     if length < needed:
         raise DataError(
             f"{name}: {length} bars are too few for a forecast of {horizon} steps with its proof; "
