@@ -467,8 +467,11 @@ class Desk:
         OBJECTIVES[objective]
         prices = self.prices(symbols, period=period, as_of=as_of)
         question = {"objective": objective, "constraints": constraints, "capital": capital, **options}
-        latest = {each: self.market.quote(each).close for each in prices.columns} if capital is not None else None
-        return self._answer(optimize, (prices,), {**question, "latest_prices": latest}, progress)
+        last = prices.index[-1]
+        # What a share costs is its close; the prices that returns are made of may be adjusted for later dividends.
+        closes = {each: float(self.history(each, start=last, end=last)["close"].iloc[-1]) for each in prices.columns}
+        question["latest_prices"] = closes if capital is not None else None
+        return self._answer(optimize, (prices,), question, progress)
 
     def backtest(
         self,

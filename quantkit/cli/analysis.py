@@ -1,0 +1,268 @@
+"""Commands that ask for forecasts, risk and portfolios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quantkit.cli.output import (
+    AsJson,
+    Columns,
+    Interval,
+    Symbol,
+    new_table,
+    number,
+    open_desk,
+    percent,
+    print_json,
+    print_table,
+    watched,
+    when,
+)
+from quantkit.core.errors import UsageError
+
+__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk"]
+
+Period = Annotated[str, typer.Option(help="1d 5d 1mo 6mo ytd 1y 5y max")]
+Level = Annotated[float, typer.Option(help="In (0, 1)")]
+Symbols = Annotated[list[str], typer.Argument(help="Two or more symbols")]
+Objective = Annotated[str, typer.Option(help="Such as max_sharpe, min_volatility, risk_parity, hrp")]
+
+
+def predict(
+    symbol: Symbol,
+    model: Annotated[str, typer.Option(help="auto, or a model by name")] = "auto",
+    horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
+    level: Annotated[float, typer.Option(help="Of the interval, in (0, 1)")] = 0.95,
+    interval: Interval = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Forecast the next bars of a symbol, with the measured coverage and skill."""
+    from quantkit.api.bodies import prediction_body
+
+    with open_desk() as desk:
+        answer = watched(
+            f"{symbol} {model}",
+            lambda progress: desk.predict(symbol, model, horizon, level, interval, progress=progress),  # type: ignore[arg-type]
+        )
+        if as_json:
+            report = watched(f"{symbol} risk", lambda progress: desk.risk(symbol, interval=interval, progress=progress))  # type: ignore[arg-type]
+            print_json(prediction_body(answer, report))
+            return
+    table = new_table(
+        f"{answer.symbol}  {answer.model}  as of {when(answer.as_of, interval)}, close "
+        f"{number(answer.last_price)} {answer.currency}",
+        [("for", "left"), *((name, "right") for name in ("mean", "median", "lower", "upper", "covered"))],
+        caption=f"{answer.in_words()}\nTrend {answer.trend} {answer.trend_probability:.0%}; next-step volatility "
+        f"{answer.predicted_volatility:.2%}; {level:.0%} interval.",
+    )
+    for step in answer.steps:
+        prices = (step.mean, step.median, step.lower, step.upper)
+        table.add_row(when(step.timestamp, interval), *map(number, prices), f"{step.coverage:.1%}")
+    print_table(table)
+
+
+def leaderboard(
+    symbol: Symbol,
+    models: Annotated[
+        str | None, typer.Option(help="Names separated by commas; all that are quick if left out")
+    ] = None,
+    horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
+    origins: Annotated[int, typer.Option(help="Past decisions that are scored")] = 250,
+    interval: Interval = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Compare the models on the same walk through the past, with significance against naive."""
+    chosen = [name.strip() for name in models.split(",") if name.strip()] if models else None
+    with open_desk() as desk:
+        answer = watched(
+            f"{symbol} leaderboard",
+            lambda progress: desk.leaderboard(symbol, chosen, horizon, origins, interval, progress=progress),  # type: ignore[arg-type]
+        )
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    table = new_table(
+        f"{answer.symbol}  {horizon} ahead, as of {when(answer.as_of, interval)}",
+        [("model", "left"), "MAE", "RMSE", "MASE", "skill", "direction", "covered", "p", ("", "left")],
+        caption=answer.in_words(),
+    )
+    for row in answer.rows:
+        table.add_row(
+            row.model, percent(row.mae), percent(row.rmse), number(row.mase, 3), percent(row.skill, 1),
+            percent(row.direction, 1), percent(row.coverage, 1), number(row.p_value, 3), row.verdict,
+        )  # fmt: skip
+    print_table(table)
+
+
+def risk(
+    holdings: Annotated[list[str], typer.Argument(help="A symbol, or weights such as AAPL=0.5 MSFT=0.5")],
+    period: Period = "5y",
+    level: Level = 0.95,
+    horizon: Annotated[int, typer.Option(help="Periods ahead, 1 to 20")] = 1,
+    interval: Interval = "1d",
+    benchmark: Annotated[str, typer.Option(help="A symbol, or none")] = "^GSPC",
+    risk_free: Annotated[float, typer.Option(help="Annual, a decimal")] = 0.0,
+    position: Annotated[float | None, typer.Option(help="Value held; one share if left out")] = None,
+    short: Annotated[bool, typer.Option("--short", help="VaR and ES of a short position")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print measures, VaR and expected shortfall of a symbol or of weights, each VaR with its backtest."""
+    what = _holdings(holdings)
+    with open_desk() as desk:
+        answer = watched(
+            "risk",
+            lambda progress: desk.risk(
+                what,
+                period,
+                level,
+                interval,  # type: ignore[arg-type]
+                None if benchmark == "none" else benchmark,
+                risk_free,  # type: ignore[arg-type]
+                horizon=horizon,
+                side="short" if short else "long",
+                position_value=position,
+                progress=progress,
+            ),
+        )
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    title = (
+        f"{answer.symbol}  {answer.start:%Y-%m-%d} to {when(answer.as_of, interval)}, {answer.observations:,} returns"
+    )
+    table = new_table(title, [("", "left"), "", ("", "left"), ""], caption=answer.in_words())
+    shown = [(name.replace("_", " "), _measure(name, value)) for name, value in answer.measures().items()]
+    half = (len(shown) + 1) // 2
+    for left, right in zip(shown[:half], [*shown[half:], ("", "")], strict=False):
+        table.add_row(*left, *right)
+    print_table(table)
+    tails = new_table(
+        f"{level:.4g} VaR and ES, {horizon} ahead, {answer.side}",
+        [("method", "left"), "VaR", "ES", "breaches", "expected", "p Kupiec", ("", "left")],
+    )
+    for method, row in answer.to_frame().iterrows():
+        tails.add_row(
+            str(method), percent(row["value_at_risk"]), percent(row["expected_shortfall"]), number(row["breaches"], 0),
+            number(row["expected"], 1), number(row["p_kupiec"], 3), str(row["verdict"]),
+        )  # fmt: skip
+    print_table(tails)
+
+
+def optimize(
+    symbols: Symbols,
+    objective: Objective = "max_sharpe",
+    capital: Annotated[float | None, typer.Option(help="Cash and holdings together, to be put into shares")] = None,
+    period: Period = "5y",
+    constraints: Annotated[Path | None, typer.Option(help="JSON file of constraints")] = None,
+    risk_free: Annotated[float, typer.Option(help="Annual, a decimal")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Choose weights for an objective, and shares for a capital."""
+    from quantkit.api.bodies import optimize_body
+
+    asked: dict[str, Any] = {"period": period, "risk_free": risk_free}
+    limits = _json_file(constraints)
+    with open_desk() as desk:
+        answer = desk.optimize(symbols, objective, limits, capital, **asked)
+        if as_json:
+            print_json(optimize_body(answer, desk.frontier(symbols, constraints=limits, **asked),
+                                     desk.backtest(symbols, objective, constraints=limits)))  # fmt: skip
+            return
+    columns: Columns = [("symbol", "left"), "weight", "expected", "volatility", "risk share"]
+    table = new_table(
+        answer.objective, [*columns, *(("shares", "value") if answer.shares is not None else ())],
+        caption=answer.in_words() + (f" Cash left over: {answer.leftover_cash:,.2f}." if answer.shares else ""),
+    )  # fmt: skip
+    for name, row in answer.to_frame().iterrows():
+        cells = [percent(row["weight"]), percent(row["expected_return"], 1), percent(row["volatility"], 1)]
+        cells.append(percent(row["risk_contribution"], 1))
+        if answer.shares is not None:
+            cells += [f"{row['shares']:,.6g}", number(row["value"])]
+        table.add_row(str(name), *cells)
+    print_table(table)
+
+
+def backtest(
+    symbols: Symbols,
+    objective: Objective = "max_sharpe",
+    rebalance: Annotated[str, typer.Option(help="1w 1mo 3mo 6mo 1y")] = "1mo",
+    cost_bps: Annotated[float, typer.Option(help="Basis points of what is bought plus sold")] = 10.0,
+    period: Period = "max",
+    constraints: Annotated[Path | None, typer.Option(help="JSON file of constraints")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an objective would have earned out of sample after costs, beside 1/N and the benchmark."""
+    limits = _json_file(constraints)
+    with open_desk() as desk:
+        answer = watched(
+            f"{objective} backtest",
+            lambda progress: desk.backtest(
+                symbols, objective, rebalance, cost_bps, period=period, constraints=limits, progress=progress
+            ),
+        )
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    title = f"{objective}, rebalanced {rebalance}, {answer.start:%Y-%m-%d} to {answer.as_of:%Y-%m-%d}"
+    columns: Columns = [
+        ("strategy", "left"),
+        "return",
+        "volatility",
+        "Sharpe",
+        "Sortino",
+        "drawdown",
+        "turnover",
+        "costs",
+    ]
+    table = new_table(title, columns, caption="\n".join((answer.in_words(), *answer.notes)))
+    for name, row in answer.to_frame().iterrows():
+        table.add_row(
+            str(name), percent(row["annual_return"], 1), percent(row["volatility"], 1), number(row["sharpe"]),
+            number(row["sortino"]), percent(row["max_drawdown"], 1), number(row["turnover"]), percent(row["costs"]),
+        )  # fmt: skip
+    print_table(table)
+
+
+def _holdings(given: list[str]) -> str | dict[str, float]:
+    """One symbol, or weights by symbol from ``SYMBOL=weight``."""
+    if len(given) == 1 and "=" not in given[0].rstrip("=X"):
+        return given[0]
+    weights = {}
+    for each in given:
+        symbol, separator, weight = each.rpartition("=")
+        try:
+            if not separator:
+                raise ValueError
+            weights[symbol] = float(weight)
+        except ValueError:
+            raise UsageError(f"{each!r} is not a weight; expected SYMBOL=WEIGHT, such as AAPL=0.5 MSFT=0.5") from None
+    return weights
+
+
+def _json_file(path: Path | None) -> dict[str, Any] | None:
+    import json
+
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds a {type(found).__name__}; expected a JSON object of constraints")
+    return found
+
+
+_RATIOS = ("sharpe", "sortino", "calmar", "omega", "skewness", "excess_kurtosis", "tail_ratio", "probabilistic_sharpe",
+           "beta", "correlation", "information_ratio", "up_capture", "down_capture")  # fmt: skip
+
+
+def _measure(name: str, value: float) -> str:
+    if name == "max_drawdown_duration":
+        return f"{value:.0f} periods"
+    return number(value) if name in _RATIOS else percent(value)

@@ -1,0 +1,37 @@
+"""Commands that start what keeps running."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["dashboard", "up"]
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="Of the dashboards; the next free one is taken if in use")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs QUANTKIT_TOKEN")] = (
+        "127.0.0.1"
+    ),
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without a token")] = False,
+) -> None:
+    """Start everything: the dashboards and the workers that compute for them. Ctrl-C stops it all."""
+    from quantkit.serve.up import run_up
+    from quantkit.settings import Settings
+
+    raise typer.Exit(run_up(Settings.load(), ip=host, port=port, insecure=insecure))
+
+
+def dashboard(
+    port: Annotated[int | None, typer.Option(help="The next free one is taken if in use")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token")] = "127.0.0.1",
+    token: Annotated[str | None, typer.Option(help="What a visitor must know", envvar="QUANTKIT_TOKEN")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without a token")] = False,
+    base_url: Annotated[str, typer.Option(help="Path prefix behind a proxy")] = "/",
+) -> None:
+    """Serve the dashboards alone, computing in their own helper processes."""
+    from quantkit.serve.dashboard import run_dashboard
+    from quantkit.settings import Settings
+
+    run_dashboard(Settings.load(), ip=host, port=port, token=token, insecure=insecure, base_url=base_url)
