@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 import pandas as pd
 
 from quantkit.core.calendars import check_period, parse_time, period_start, periods_per_year
-from quantkit.core.errors import DataError, NoDataError, UsageError
+from quantkit.core.errors import DataError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
 from quantkit.core.schema import Interval, check_interval, check_level, check_symbol, check_symbols
 from quantkit.data.market import Market
+from quantkit.data.panel import common_prices, joined_prices
 from quantkit.data.quote import Quote
 from quantkit.data.store import Store
 from quantkit.settings import Settings
@@ -202,29 +203,12 @@ class Desk:
         dated = start is not None or end is not None
         if period is not None and dated:
             raise UsageError(f"period {period!r} was given beside start or end; give one or the other")
+        span = None if dated else "max"
         frames = {
-            each: self.history(each, period=None if dated else "max", start=start, end=end, interval=interval,
-                               as_of=as_of)
+            each: self.history(each, period=span, start=start, end=end, interval=interval, as_of=as_of)
             for each in wanted
-        }  # fmt: skip
-        currency = _one_currency(frames)
-        wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer", sort=True)
-        common = wide.dropna()
-        if common.empty:
-            spans = "; ".join(f"{s} {b.index[0].date()} to {b.index[-1].date()}" for s, b in frames.items())
-            raise NoDataError(f"{', '.join(wanted)} have no {interval} bar in common: {spans}")
-        if not dated:
-            calendar = frames[wanted[0]].attrs["calendar"]
-            first = period_start(check_period(period or "5y"), common.index[-1], calendar)
-            common = common if first is None else common.loc[first:]
-        inside = wide.loc[common.index[0] : common.index[-1]]
-        common.attrs = {
-            "currency": currency,
-            "interval": interval,
-            "source": frames[wanted[0]].attrs["source"],
-            "dropped": {each: int(inside[each].notna().sum() - len(common)) for each in wanted},
         }
-        return common
+        return common_prices(frames, None if dated else check_period(period or "5y"))
 
     def predict(
         self,
@@ -365,7 +349,7 @@ class Desk:
         else:
             symbols = check_symbols(list(symbol))
             prices = self.prices(symbols, period=period, interval=interval, as_of=as_of)
-            about = {**prices.attrs, "calendar": self.market.instrument(symbols[0]).calendar}
+            about = prices.attrs
             weights = {check_symbol(each): float(weight) for each, weight in symbol.items()}
             returns = portfolio_returns(simple_returns(prices), weights)
         beside = self._benchmark(benchmark, symbols, about, as_of)
@@ -405,7 +389,7 @@ class Desk:
         from quantkit.risk import stress
 
         held = {check_symbol(symbol): float(weight) for symbol, weight in weights.items()}
-        wide = self._wide(list(held), as_of=as_of)
+        wide = joined_prices({each: self.history(each, period="max", as_of=as_of) for each in held})
         beside = self._benchmark(benchmark, list(held), wide.attrs, as_of)
         return stress(simple_returns(wide), held, benchmark=beside, shocks=shocks, own=own, value=value)
 
@@ -549,13 +533,6 @@ class Desk:
         levels = prices_from(self.history(instrument.symbol, period="max", interval=interval, as_of=as_of))
         return levels if prices else simple_returns(levels)
 
-    def _wide(self, symbols: list[str], *, as_of: When) -> pd.DataFrame:
-        """All daily prices of `symbols`, NaN where one has none."""
-        frames = {each: self.history(each, period="max", as_of=as_of) for each in symbols}
-        wide = pd.concat({each: prices_from(bars) for each, bars in frames.items()}, axis=1, join="outer", sort=True)
-        wide.attrs = {"currency": _one_currency(frames), "interval": "1d"}
-        return wide
-
     def _last_time(self, symbol: str, interval: Interval, as_of: pd.Timestamp | None) -> pd.Timestamp | None:
         if as_of is None:
             stored = self.store.bar_range(symbol, interval)
@@ -569,11 +546,3 @@ def _end_of(value: When, name: str) -> pd.Timestamp:
     stamp = parse_time(value, name=name)
     bare = (isinstance(value, str) and len(value.strip()) <= 10) or type(value) is date
     return stamp + pd.Timedelta(days=1, microseconds=-1) if bare else stamp
-
-
-def _one_currency(frames: Mapping[str, pd.DataFrame]) -> str:
-    currencies = {symbol: bars.attrs["currency"] for symbol, bars in frames.items()}
-    if len(set(currencies.values())) > 1:
-        said = ", ".join(f"{symbol} in {currency}" for symbol, currency in currencies.items())
-        raise DataError(f"currencies are not mixed silently: {said}; choose symbols of one currency")
-    return str(next(iter(currencies.values())))
