@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from quantkit.forecast import evaluate, predict
-from quantkit.forecast.arima import Arma, ArmaFilter
+from quantkit.forecast.arma import Arma, ArmaFilter
 from quantkit.forecast.intervals import calibrate, tail_quantile
 from quantkit.forecast.significance import diebold_mariano, holm
 from quantkit.forecast.target import Outcomes

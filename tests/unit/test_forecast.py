@@ -233,7 +233,7 @@ def test_a_model_refuses_bars_that_it_cannot_forecast(bars, monkeypatch):
 
 def test_too_short_a_history_says_how_much_is_needed(bars):
     assert ask(bars.iloc[:230]).origins == 40
-    with pytest.raises(DataError, match="TEST: 229 bars are too few .* at least 230 are needed"):
+    with pytest.raises(DataError, match=r"TEST: 229 bars are too few .* at least 230 are needed"):
         ask(bars.iloc[:229])
 
 
@@ -268,7 +268,7 @@ def test_a_halted_stock_has_a_forecast_with_a_width(bars_of, model):
 def test_a_series_that_was_flat_at_first_fails_where_it_cannot_be_estimated(bars_of):
     rng = np.random.default_rng(10)
     flat_then_moving = bars_of(np.concatenate([np.zeros(200), 0.01 * rng.normal(size=200)]))
-    with pytest.raises(ComputeError, match="arima failed: arima: .* do not vary"):
+    with pytest.raises(ComputeError, match=r"arima failed: arima: .* do not vary"):
         ask(flat_then_moving, model="arima")
     assert ask(flat_then_moving, model="auto").failures.keys() == {"arima"}
 
