@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -87,10 +88,18 @@ class Background:
             line.shutdown(wait=False, cancel_futures=True)
 
     def settle(self, timeout: float = 30.0) -> None:
-        """Wait until every question has been answered (for tests and scripts; only where there is no event loop)."""
-        for waiting in list(self._waiting.values()):
-            if not waiting.cancelled():
-                waiting.result(timeout)
+        """Wait until every question has been answered, and those asked in answer too; where there is no event loop.
+
+        Raises
+        ------
+        TimeoutError
+            They were not within `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
+        while pending := [each for each in list(self._waiting.values()) if not each.done()]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(pending)} questions are unanswered after {timeout:g} s")
+            wait(pending, timeout=max(end - time.monotonic(), 0.0))
 
     def _answer(
         self,
@@ -100,7 +109,7 @@ class Background:
         done: Callable[[Answer], None],
         failed: Callable[[str], None],
     ) -> None:
-        def progress(finished: int, total: int, doing: str = "") -> None:
+        def progress(done: int, total: int, doing: str = "") -> None:
             if self._newest.get(slot) != ticket:
                 raise Cancelled(f"a newer question was asked in {slot}")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from quantkit.core.calendars import check_period
@@ -53,7 +53,7 @@ class StockQuery:
         query, faults = default or cls(), []
         if len(text) > _LONGEST:
             return query, [f"the address holds {len(text)} characters of state; at most {_LONGEST} are read"]
-        readers = {
+        readers: dict[str, Callable[[str], Any]] = {
             "symbol": check_symbol,
             "period": check_period,
             "interval": check_interval,

@@ -11,7 +11,7 @@ import traitlets as t
 from quantkit.core.calendars import PERIODS, exchange_timezone
 from quantkit.core.errors import QuantkitError
 from quantkit.core.progress import Progress
-from quantkit.core.schema import INTERVALS, check_symbol
+from quantkit.core.schema import INTERVALS, Interval, check_symbol
 from quantkit.ui.background import Background, in_words
 from quantkit.ui.formats import date_words
 from quantkit.ui.page import MAX_SYMBOLS
@@ -43,7 +43,7 @@ class WatchRow:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Series:
     instrument: Instrument
-    interval: str
+    interval: Interval
     bars: pd.DataFrame
     quote: Quote
 
@@ -227,7 +227,7 @@ class StockState(t.HasTraits):
             lambda why: self._refused(symbol, why),
         )
 
-    def _fetch(self, symbol: str, interval: str) -> _Series:
+    def _fetch(self, symbol: str, interval: Interval) -> _Series:
         instrument = self.desk.market.instrument(symbol)
         used = interval if interval in instrument.intervals else instrument.intervals[0]
         bars = self.desk.history(symbol, period="max", interval=used)

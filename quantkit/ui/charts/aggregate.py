@@ -122,29 +122,27 @@ def aggregate(columns: BarColumns, start: int = 0, stop: int | None = None, *, s
         Bars to a candle, see :func:`bars_per_candle`.
     """
     total = len(columns)
-    start = min(max(start, 0), total) // size * size
-    stop = total if stop is None else min(max(stop, start), total)
-    stop = min(-(-stop // size) * size, total)
+    start, stop = min(max(start, 0), total), total if stop is None else min(stop, total)
     if start >= stop:
         nothing = np.empty(0)
         bars = np.empty(0, dtype=np.int64)
         return Candles(nothing, bars, bars, nothing, nothing, nothing, nothing, nothing, bars > 0, size)
+    start, stop = start // size * size, min(-(-stop // size) * size, total)
     first = np.arange(start, stop, size)
     last = np.minimum(first + size, stop) - 1
-    if size == 1:
-        at = slice(start, stop)
-        values = [getattr(columns, name)[at] for name in ("open", "high", "low", "close", "volume")]
-    else:
-        at, edges = slice(start, stop), first - start
-        values = [
-            columns.open[first],
-            np.maximum.reduceat(columns.high[at], edges),
-            np.minimum.reduceat(columns.low[at], edges),
-            columns.close[last],
-            np.add.reduceat(columns.volume[at], edges),
-        ]
-    quoted = columns.quoted[first] & columns.quoted[last]
-    return Candles(first + (size - 1) / 2, first, last, *values, quoted, size)
+    at, edges = slice(start, stop), first - start
+    return Candles(
+        position=first + (size - 1) / 2,
+        first=first,
+        last=last,
+        open=columns.open[first],
+        high=np.maximum.reduceat(columns.high[at], edges),
+        low=np.minimum.reduceat(columns.low[at], edges),
+        close=columns.close[last],
+        volume=np.add.reduceat(columns.volume[at], edges),
+        quoted=columns.quoted[first] & columns.quoted[last],
+        size=size,
+    )
 
 
 def _filled(values: np.ndarray, close: np.ndarray) -> np.ndarray:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from html import escape
-from typing import Any
+from typing import Any, cast
 
 import bqplot as bq
 import ipywidgets as widgets
@@ -14,9 +13,9 @@ import numpy as np
 import pandas as pd
 import traitlets as t
 
-from quantkit.core.calendars import PERIODS, check_period, exchange_timezone, period_start
-from quantkit.core.schema import check_bars, empty_bars
-from quantkit.ui.charts.aggregate import BarColumns, Candles, aggregate, bars_per_candle
+from quantkit.core.calendars import PERIODS, check_period
+from quantkit.core.schema import check_bars
+from quantkit.ui.charts.aggregate import Candles, aggregate, bars_per_candle
 from quantkit.ui.charts.layers import (
     PRICE_FLOOR,
     CandleLayer,
@@ -29,9 +28,9 @@ from quantkit.ui.charts.layers import (
 )
 from quantkit.ui.charts.navigator import Navigator
 from quantkit.ui.charts.pointer import Pointer
+from quantkit.ui.charts.series import Series
 from quantkit.ui.charts.ticks import price_ticks, time_ticks
-from quantkit.ui.formats import compact, date_words, price, price_decimals
-from quantkit.ui.theme import THEMES
+from quantkit.ui.theme import THEMES, ThemeName
 
 __all__ = ["CandleChart"]
 
@@ -41,7 +40,6 @@ PIXELS_PER_CANDLE = 2.4
 #: Pixels on either side of a tick that its label takes.
 LABEL_HALF = 22
 LEAST_BARS = 6
-TABLE_ROWS = 250
 
 
 class CandleChart(widgets.VBox):
@@ -102,7 +100,7 @@ class CandleChart(widgets.VBox):
         self.fan, self.last = FanLayer(self.scales), LastPriceLayer(self.scales)
         self.layers: list[Layer] = [self.volume, self.fan, self.candles, *layers, self.last]
         self.time_axis = bq.Axis(scale=self.scales.x, grid_lines="solid", tick_values=np.empty(0))
-        self.price_axis = bq.Axis(scale=self.scales.price, orientation="vertical", side="right", grid_lines="solid")
+        self.price_axis = bq.Axis(scale=self.scales.price, side="right", grid_lines="solid")
         self.figure = bq.Figure(
             marks=[mark for layer in self.layers for mark in layer.marks],
             axes=[self.time_axis, self.price_axis, *(axis for layer in self.layers for axis in layer.axes)],
@@ -116,9 +114,9 @@ class CandleChart(widgets.VBox):
         plot = widgets.Box([self.figure]).add_class("qk-plot")
         super().__init__([self.pointer, plot, self.table, widgets.Box([self.navigator.figure]).add_class("qk-nav")])
         self.add_class("qk-chart")
-        self._columns = BarColumns.from_frame(empty_bars())
-        self._clock = np.empty(0)
+        self.series = Series()
         self._drawn: View | None = None
+        self._labelled: tuple[np.ndarray, list[str]] = (np.empty(0), [])
         self._quiet = False
         self.paint(theme)
         self.scales.x.observe(self._moved, ["min", "max"])
@@ -126,7 +124,7 @@ class CandleChart(widgets.VBox):
         self.pointer.observe(lambda change: self._judge(), "painted")
         self.observe(lambda change: self._load(), "bars")
         self.observe(lambda change: None if self._quiet else self.look(), "period")
-        self.observe(lambda change: self._forecast_changed(), ["forecast", "show_forecast"])
+        self.observe(lambda change: self._reforecast(), ["forecast", "show_forecast"])
         self.observe(lambda change: self.paint(change.new), "theme")
         self.observe(lambda change: self._fill_table(), "show_table")
         if bars is not None:
@@ -154,18 +152,20 @@ class CandleChart(widgets.VBox):
         """Bring the bars numbered `low` to `high` into sight, as far as there are any."""
         least, most = self.limits
         width = min(max(high - low, min(LEAST_BARS, most - least)), most - least)
-        low = min(max(low, least), most - width)
+        # The last bar stays in sight: the room after it is for a forecast, not to get lost in.
+        low = max(min(low, most - width, len(self.series) - 1.5), least)
         with self._together():
             self.scales.x.min, self.scales.x.max = low, low + width
 
     def look(self) -> None:
         """Bring just `period` into sight again, wherever one has moved to."""
-        if len(self._columns):
+        if len(self.series):
             self.show(*self._range_of(self.period))
 
     def paint(self, theme: str) -> None:
         """Take the colours of a theme."""
-        tokens = THEMES[theme]  # type: ignore[index]
+        name = cast(ThemeName, theme)
+        tokens = THEMES[name]
         with self._together():
             for layer in self.layers:
                 layer.paint(tokens)
@@ -175,10 +175,10 @@ class CandleChart(widgets.VBox):
             self.price_axis.tick_style |= {"transform": "translateX(6px)"}
             self.figure.background_style = {"fill": tokens.panel}
             self.navigator.paint(tokens)
-            self.pointer.paint(theme)  # type: ignore[arg-type]
+            self.pointer.paint(name)
             self._draw(force=True)
         with self._changing():
-            self.theme = theme
+            self.theme = name
 
     def save_png(self) -> None:
         """Have the browser download what is drawn as ``SYMBOL-date.png``."""
@@ -187,17 +187,18 @@ class CandleChart(widgets.VBox):
     @property
     def limits(self) -> tuple[float, float]:
         """The furthest bar numbers that can be brought into sight: every bar, and room for the forecast."""
-        total = len(self._columns)
+        total = len(self.series)
         return -0.5, total - 0.5 + self._room(total)
+
+    @property
+    def visible(self) -> slice:
+        """Numbers of the bars in sight."""
+        return self.series.span(self.scales.x.min, self.scales.x.max) if len(self.series) else slice(0, 0)
 
     @property
     def visible_bars(self) -> pd.DataFrame:
         """The bars in sight, one by one and as they were given."""
-        if self.bars is None or not len(self.bars):
-            return empty_bars()
-        first = max(math.ceil(self.scales.x.min - 1e-9), 0)
-        last = min(math.floor(self.scales.x.max + 1e-9), len(self.bars) - 1)
-        return self.bars.iloc[first : last + 1]
+        return self.series.bars.iloc[self.visible]
 
     @property
     def csv(self) -> str:
@@ -206,51 +207,13 @@ class CandleChart(widgets.VBox):
 
     @property
     def file_stem(self) -> str:
-        """Name for a download: symbol, interval and the range in sight, safe as a file's name."""
-        shown = self.visible_bars
-        symbol = "".join(c if c.isalnum() or c in ".-=" else "_" for c in str(self._attrs.get("symbol", "chart")))
-        if not len(shown):
-            return symbol
-        return f"{symbol}-{self._attrs.get('interval', '1d')}-{shown.index[0]:%Y%m%d}-{shown.index[-1]:%Y%m%d}"
+        """Name for a download of what is in sight."""
+        return self.series.name(self.visible)
 
     @property
     def caption(self) -> str:
         """What is in sight, in a sentence."""
-        shown = self.visible_bars
-        if not len(shown):
-            return "Price chart without data."
-        kind = "one-minute" if self._intraday else "daily"
-        form = "candles" if self._columns.quoted.any() else "line of closes"
-        ends = [date_words(shown.index[at], self._interval, self._zone) for at in (0, -1)]
-        last = price(float(shown["close"].iloc[-1]), self._decimals)
-        said = (
-            f"{self._attrs.get('symbol', 'Series')}, {kind} {form} from {ends[0]} to {ends[1]}, {len(shown)} bars; "
-            f"highest {price(float(shown['high'].fillna(shown['close']).max()), self._decimals)}, "
-            f"lowest {price(float(shown['low'].fillna(shown['close']).min()), self._decimals)}, "
-            f"last close {last} {self._attrs.get('currency', '')}"
-        )
-        return f"{said}. Arrow keys move the crosshair, plus and minus zoom, 0 shows everything."
-
-    @property
-    def _attrs(self) -> dict[Any, Any]:
-        return {} if self.bars is None else self.bars.attrs
-
-    @property
-    def _interval(self) -> str:
-        return str(self._attrs.get("interval", "1d"))
-
-    @property
-    def _intraday(self) -> bool:
-        return self._interval != "1d"
-
-    @property
-    def _zone(self) -> str:
-        return exchange_timezone(str(self._attrs.get("calendar", "XNYS"))) if self._intraday else "UTC"
-
-    @property
-    def _decimals(self) -> int:
-        close = self._columns.close
-        return price_decimals(str(self._attrs.get("currency", "")), float(close[-1]) if len(close) else 100.0)
+        return self.series.caption(self.visible)
 
     def _room(self, bars: float) -> float:
         """Bars of room after the last: for five steps of forecast, and never less than a fiftieth of the width."""
@@ -261,27 +224,21 @@ class CandleChart(widgets.VBox):
         """Take in another series and look at its last `period`."""
         if self._quiet:
             return
-        bars = empty_bars() if self.bars is None else self.bars
-        self._columns = BarColumns.from_frame(bars)
-        local = bars.index.tz_convert(self._zone).tz_localize(None) if len(bars) else bars.index
-        self._clock = np.asarray(local.as_unit("ms").asi8, dtype=float)
+        self.series = Series(self.bars)
         self.generation += 1
         self._judge()
         with self._together():
-            self.navigator.load(self._columns, self.limits)
+            self.navigator.load(self.series.columns, self.limits)
             self.scales.x.min, self.scales.x.max = self._range_of(self.period)
             self._draw(force=True)
 
     def _range_of(self, period: str) -> tuple[float, float]:
-        total = len(self._columns)
-        if not total or self.bars is None:
-            return -0.5, 0.5 + LEAST_BARS
-        start = period_start(period, self.bars.index[-1], str(self._attrs.get("calendar", "XNYS")))
-        first = 0 if start is None else int(self.bars.index.searchsorted(start))
+        total = len(self.series)
+        first = self.series.start_of(period)
         end = total - 0.5 + self._room(total - first)
-        return max(min(first - 0.5, end - LEAST_BARS), -0.5 if total > LEAST_BARS else end - LEAST_BARS), end
+        return (max(min(first - 0.5, end - LEAST_BARS), -0.5) if total else -0.5), end
 
-    def _forecast_changed(self) -> None:
+    def _reforecast(self) -> None:
         shown = None if self._drawn is None else self._drawn.forecast
         if not self._quiet and (self._fitting_forecast is not shown or self.fan.shown != self.show_forecast):
             self.fan.shown = self.show_forecast
@@ -292,9 +249,8 @@ class CandleChart(widgets.VBox):
     def _fitting_forecast(self) -> Any:
         """The forecast, unless it was made for another series: bars and forecast arrive one after the other."""
         made = self.forecast
-        fits = made is not None and all(self._attrs.get(key, getattr(made, key)) == getattr(made, key)
-                                        for key in ("symbol", "interval"))  # fmt: skip
-        return made if fits else None
+        named = self.series.symbol or getattr(made, "symbol", "")
+        return made if made is not None and (made.symbol, made.interval) == (named, self.series.interval) else None
 
     def _moved(self, change: object) -> None:
         if not self._quiet:
@@ -314,7 +270,7 @@ class CandleChart(widgets.VBox):
         The marks are sent again only when the range has left what is drawn, or another candle size is due.
         """
         low, high = self.scales.x.min, self.scales.x.max
-        if low is None or not len(self._columns):
+        if low is None or not len(self.series):
             return
         width = self.pointer.width or 880
         span = high - low
@@ -328,7 +284,7 @@ class CandleChart(widgets.VBox):
         ):
             return
         candles, fresh = self._candles_for(low, high, size, None if force else before)
-        view = View(self._columns, candles, low, high, self._fitting_forecast, self._decimals)
+        view = View(self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals)
         self._drawn = view
         floor = self._fit_prices(view)
         for layer in self.layers:
@@ -338,9 +294,9 @@ class CandleChart(widgets.VBox):
         self._label(view, width, floor)
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
-        meta = self._meta(floor)
+        meta = self._meta(view, floor)
         if fresh:
-            self.pointer.show(candles, self._clock, meta)
+            self.pointer.show(candles, self.series.clock, meta)
         else:
             self.pointer.meta = meta
         self._fill_table()
@@ -349,92 +305,68 @@ class CandleChart(widgets.VBox):
         start, stop = math.floor(low), math.ceil(high) + 1
         if before is not None and before.candles.size == size and len(before.candles):
             drawn = before.candles
-            covered = drawn.first[0] <= max(start, 0) and drawn.last[-1] >= min(stop, len(self._columns)) - 1
+            covered = drawn.first[0] <= max(start, 0) and drawn.last[-1] >= min(stop, len(self.series)) - 1
             if covered:
                 return drawn, False
         margin = math.ceil((high - low) / 2)
-        return aggregate(self._columns, start - margin, stop + margin, size=size), True
+        return aggregate(self.series.columns, start - margin, stop + margin, size=size), True
 
     def _fit_prices(self, view: View) -> float:
         """Set the price scale to what is in sight; returns the price below which volume stands."""
         extents = [each for each in (layer.extent(view) for layer in self.layers) if each is not None]
+        if not extents:  # a scale that was moved from outside, past everything
+            last = float(view.columns.close[-1])
+            extents = [(last, last)]
         bottom, top = min(low for low, _ in extents), max(high for _, high in extents)
         pad = (top - bottom) * 0.05 or abs(top) * 0.01 or 1.0
         bottom, top = bottom - pad, top + pad
-        below = 0.0 if not view.candles.volume.any() else PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom)
+        below = 0.0 if not view.candles.volume[view.seen].any() else PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom)
         self.scales.price.min, self.scales.price.max = bottom - below, top
         return bottom
 
     def _label(self, view: View, width: int, floor: float) -> None:
         candles, seen = view.candles, view.seen
-        clock = pd.DatetimeIndex(self._clock[candles.first[seen]].astype("datetime64[ms]"))
+        clock = pd.DatetimeIndex(self.series.clock[candles.first[seen]].astype("datetime64[ms]"))
         position = candles.first[seen].astype(float)
-        at, labels = time_ticks(position, clock, most=max(width // 80, 2), intraday=self._intraday)
+        at, labels = time_ticks(position, clock, most=max(width // 80, 2), intraday=self.series.intraday)
         # A label whose half would be cut off says less than none.
         room = (view.high - view.low) / max(width, 1) * LABEL_HALF
         fits = (at >= view.low + room) & (at <= view.high - room)
         at, labels = at[fits], [label for label, fit in zip(labels, fits, strict=True) if fit]
+        # Two messages, words before places: bqplot writes a tick's text a moment late, with the words it knew when the
+        # places changed. The words of the places before are kept so that these never stand as bare numbers.
+        before = {_js_number(value): text for value, text in zip(*self._labelled, strict=True)}
+        self._labelled = (at, labels)
+        self.time_axis.tick_labels = before | dict(zip(map(_js_number, at), labels, strict=True))
         self.time_axis.tick_values = at
-        self.time_axis.tick_labels = {_js_number(value): label for value, label in zip(at, labels, strict=True)}
         ticks = price_ticks(floor, self.scales.price.max)
         ticks = ticks[~self.last.near(ticks)]
         step = float(np.diff(ticks).min()) if len(ticks) > 1 else 1.0
-        decimals = max(
-            self._decimals if step < 1 else 0, min(math.ceil(-math.log10(step) - 1e-9), 6) if step < 1 else 0
-        )
-        self.price_axis.tick_format = f",.{max(decimals, self._decimals)}f"
+        finer = min(math.ceil(-math.log10(step) - 1e-9), 6)
+        self.price_axis.tick_format = f",.{max(finer, self.series.decimals)}f"
         self.price_axis.tick_values = ticks
 
-    def _meta(self, floor: float) -> dict[str, Any]:
-        first = int(self._drawn.candles.first[0]) if self._drawn and len(self._drawn.candles) else 0
-        zone = (
-            self.bars.index[-1].tz_convert(self._zone).strftime("%Z") if self._intraday and len(self._columns) else ""
-        )
+    def _meta(self, view: View, floor: float) -> dict[str, Any]:
+        close, first = view.columns.close, int(view.candles.first[0]) if len(view.candles) else 0
         return {
             "generation": self.generation,
-            "decimals": self._decimals,
-            "intraday": self._intraday,
-            "zone": zone,
-            "note": "indicative, adjusted" if self._attrs.get("price_basis") == "adjusted" else "",
+            "decimals": self.series.decimals,
+            "intraday": self.series.intraday,
+            "zone": self.series.zone_name,
+            "note": self.series.note,
             "limits": list(self.limits),
             "least": LEAST_BARS,
+            "newest": len(self.series) - 1.5,
             "floor": floor,
-            "last": self._last_meta(),
-            "before": float(self._columns.close[first - 1]) if first > 0 else None,
+            "last": {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"},
+            "before": float(close[first - 1]) if first > 0 else None,
             "caption": self.caption,
         }
-
-    def _last_meta(self) -> dict[str, Any] | None:
-        close = self._columns.close
-        if not len(close):
-            return None
-        return {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"}
 
     def _fill_table(self) -> None:
         self.table.layout.display = None if self.show_table else "none"
         if self.show_table:
-            self.table.value = self.to_table_html()
-
-    def to_table_html(self) -> str:
-        """The bars in sight as an HTML table, newest first: what the chart shows, for those who can't see it."""
-        shown = self.visible_bars.iloc[::-1]
-        part = shown.iloc[:TABLE_ROWS]
-        names = ("open", "high", "low", "close")
-        body = "".join(
-            f"<tr><th scope='row'>{date_words(time, self._interval, self._zone)}</th>"
-            + "".join(f"<td>{price(getattr(row, name), self._decimals)}</td>" for name in names)
-            + f"<td>{compact(row.volume)}</td></tr>"
-            for time, row in zip(part.index, part.itertuples(index=False), strict=True)
-        )
-        left_out = (
-            f" The newest {len(part)} of {len(shown)} bars; CSV holds them all." if len(part) < len(shown) else ""
-        )
-        head = "".join(f"<th scope='col'>{name}</th>" for name in ("Time", "Open", "High", "Low", "Close", "Volume"))
-        caption = escape(f"{self._attrs.get('symbol', '')} in {self._attrs.get('currency', '')}.{left_out}")
-        return (
-            f"<table class='qk-table'><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+            self.table.value = self.series.to_html(self.visible)
 
     @contextmanager
     def _together(self) -> Iterator[None]:
@@ -443,8 +375,8 @@ class CandleChart(widgets.VBox):
             yield
             return
         members = [
-            *self.figure.marks, *self.figure.axes, self.figure, self.scales.price, self.scales.volume, self.scales.x,
-            *self.navigator.widgets, self.pointer,
+            *self.figure.marks, *(axis for axis in self.figure.axes if axis is not self.time_axis), self.figure,
+            self.scales.price, self.scales.volume, self.scales.x, *self.navigator.widgets, self.pointer,
         ]  # fmt: skip
         self._quiet = True
         try:

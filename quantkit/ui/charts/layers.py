@@ -254,7 +254,7 @@ class LastPriceLayer(Layer):
         self.scale = scales.price
         self.line = bq.Lines(scales={"x": scales.x, "y": scales.price}, line_style="dotted", stroke_width=1.0,
                              opacities=[0.8], visible=False)  # fmt: skip
-        self.tag = bq.Axis(scale=scales.price, orientation="vertical", side="right", grid_lines="none", visible=False)
+        self.tag = bq.Axis(scale=scales.price, side="right", grid_lines="none", visible=False)
         self.marks, self.axes = [self.line], [self.tag]
         self._tokens = DARK
 

@@ -153,7 +153,7 @@ export default {
       let width = Math.min(Math.max(high - low, Math.min(meta.least ?? 10, whole)), whole);
       const middle = (low + high) / 2;
       let from = high - low === width ? low : middle - width / 2;
-      from = Math.min(Math.max(from, least), most - width);
+      from = Math.max(Math.min(from, most - width, meta.newest ?? most), least);
       wanted = [from, from + width];
       if (!framed)
         framed = requestAnimationFrame(() => {
@@ -286,13 +286,16 @@ export default {
         if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan((event.deltaX * unit * (high - low)) / box.width);
         else zoom(Math.exp(Math.max(-120, Math.min(120, event.deltaY * unit)) * 0.0018), barAt(event.clientX, box));
       }, { passive: false });
-      const sized = new ResizeObserver(() => {
-        requestAnimationFrame(tag);
+      // bqplot lays itself out a moment after its place has changed: its own rectangle says when.
+      const sized = () => {
+        tag();
         const width = Math.round(area()?.width ?? 0);
         if (width > 0 && width !== model.get("width")) { model.set("width", width); model.save_changes(); }
-      });
-      sized.observe(plot);
-      stop.signal.addEventListener("abort", () => sized.disconnect());
+      };
+      const watch = new MutationObserver(sized);
+      watch.observe(plot.querySelector(".plotarea_background"), { attributes: true, attributeFilter: ["width", "height"] });
+      stop.signal.addEventListener("abort", () => watch.disconnect());
+      sized();
       return true;
     };
     const named = () => { if (plot) plot.setAttribute("aria-label", meta.caption ?? "price chart"); };

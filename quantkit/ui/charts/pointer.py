@@ -46,7 +46,7 @@ class Pointer(anywidget.AnyWidget):
         time : ndarray of int64, shape (T,)
             Milliseconds on the clock to be shown, by bar number.
         meta : dict
-            ``decimals intraday zone note limits least floor before last caption generation``.
+            ``decimals intraday zone note limits least newest floor before last caption generation``.
         """
         table = np.empty((len(candles), 9))
         table[:, 0] = candles.position
@@ -55,7 +55,8 @@ class Pointer(anywidget.AnyWidget):
         table[:, 3] = candles.last - candles.first + 1
         for column, name in enumerate(("open", "high", "low", "close", "volume"), start=4):
             table[:, column] = getattr(candles, name)
-        table[np.ix_(~candles.quoted, (4, 5, 6, 8))] = np.nan
+        for column in (4, 5, 6, 8):  # all but the close
+            table[~candles.quoted, column] = np.nan
         with self.hold_sync():
             self.rows = table.tobytes()
             self.meta = meta
