@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quantkit.risk.backtest_results import VarBacktest, VarBacktests
 from quantkit.risk.contributions import Contributions, portfolio_returns, risk_contributions
 from quantkit.risk.correlation import Correlation, correlation, rolling_correlation
 from quantkit.risk.drawdowns import Drawdown, drawdown_series, drawdown_table
@@ -11,7 +12,7 @@ from quantkit.risk.rolling import rolling
 from quantkit.risk.scenarios import EPISODES, Stress, stress
 from quantkit.risk.tail_models import VAR_METHODS
 from quantkit.risk.value_at_risk import TailRisk, VarMethod, expected_shortfall, tail_risk, value_at_risk
-from quantkit.risk.var_backtest import VarBacktest, VarBacktests, backtest_var
+from quantkit.risk.var_backtest import backtest_var
 from quantkit.risk.volatility import VolatilityForecast, next_volatility, term_structure, volatility_series
 
 __all__ = [

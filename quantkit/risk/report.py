@@ -15,11 +15,12 @@ from quantkit.core.results import Result
 from quantkit.core.returns import annualise_volatility, per_period_rate
 from quantkit.risk import measures, relative
 from quantkit.risk.arrays import align, matrix
+from quantkit.risk.backtest_results import VarBacktests
 from quantkit.risk.drawdowns import Drawdown, worst_drawdowns
 from quantkit.risk.sharpe_inference import probabilistic_sharpe
 from quantkit.risk.tail_models import VAR_METHODS
 from quantkit.risk.value_at_risk import Side, check_horizon, check_side, check_tail_level, tail_risk, value_at_risk
-from quantkit.risk.var_backtest import AUTO, VarBacktests, backtest_var
+from quantkit.risk.var_backtest import AUTO, backtest_var
 from quantkit.risk.volatility import (
     VOLATILITY_METHODS,
     VolatilityForecast,

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from quantkit.core.errors import Cancelled, DataError, UnknownChoiceError
-from quantkit.risk import VAR_METHODS, VarBacktests, backtest_var, value_at_risk
+from quantkit.risk import VAR_METHODS, VarBacktests, backtest_var, value_at_risk, var_backtest
 
 
 def clustered(count: int, seed: int = 3) -> pd.Series:
@@ -88,7 +88,23 @@ def test_auto_is_remade_at_each_origin_from_earlier_ones(returns: pd.Series, tes
 
 def test_auto_prefers_the_lowest_loss_among_methods_not_rejected(tested: VarBacktests) -> None:
     sound = [name for name in tested.ranking if not tested.rows[name].rejected]
-    assert tested.auto_method == (sound or list(tested.ranking))[0]
+    assert tested.auto_method == sound[0]
+    assert tested.auto_note == ""
+
+
+def test_auto_passes_over_a_rejected_method_even_if_its_loss_is_lowest() -> None:
+    rng = np.random.default_rng(5)
+    outcomes = rng.standard_normal(1000)
+    bold = np.full(1000, -1.40)  # breached in 8 %
+    noisy = np.where(rng.random(1000) < 0.5, -1.25, -2.9)  # breached in 5 %, never at the right place
+    walks = {
+        name: var_backtest._Walk(var, var, var * 1.2, [np.empty(0)] * 1000)
+        for name, var in (("bold", bold), ("noisy", noisy))
+    }
+    losses = {name: var_backtest._loss(outcomes, walk.var, 0.05).mean() for name, walk in walks.items()}
+    assert losses["bold"] < losses["noisy"]
+    _, _, chosen, note = var_backtest._auto(walks, outcomes, 0.05)
+    assert (chosen, note) == ("noisy", "")
 
 
 def test_where_all_are_rejected_auto_says_so(returns: pd.Series) -> None:
@@ -105,6 +121,16 @@ def test_a_horizon_is_tested_on_windows_that_do_not_overlap(returns: pd.Series) 
     assert set(np.diff(tested.path.index.asi8)) == {5 * 86_400_000_000}
     last = returns.iloc[-5:]
     assert tested.path["return"].iloc[-1] == pytest.approx((1 + last).prod() - 1, rel=1e-12)
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_methods_are_estimated_on_the_side_asked(side: str, returns: pd.Series) -> None:
+    skewed = (returns + 0.3 * returns.clip(lower=0)).rename("skewed")
+    tested = backtest_var(skewed, side=side, methods=["student_t", "fhs", "evt"], origins=43)
+    for at in (0, 21, 42):
+        past = skewed.iloc[: len(skewed) - 43 + at]
+        for method in ("student_t", "fhs", "evt"):
+            assert tested.path[method].iloc[at] == value_at_risk(past, method=method, side=side)
 
 
 def test_a_short_is_tested_on_minus_the_return(returns: pd.Series) -> None:

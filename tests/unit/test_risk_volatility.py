@@ -94,6 +94,19 @@ def test_garch_recovers_the_parameters_that_made_the_returns() -> None:
     assert model.long_run_volatility == pytest.approx(0.01, rel=0.1)
 
 
+@pytest.mark.parametrize("kind", ["garch", "gjr", "egarch"])
+def test_simulated_paths_follow_the_filter(kind: str) -> None:
+    rng = np.random.default_rng(7)
+    past = 0.01 * rng.standard_normal(1500)
+    past[1:] *= 1 + 25 * np.maximum(-past[:-1], 0)
+    model = fit_garch(past, kind=kind)
+    sigma = model.filter(past)[-1]
+    shocks = np.array([[-2.0, 0.3, -1.0], [2.0, -0.5, 0.1]])
+    for path, shock in zip(model.paths(sigma, shocks), shocks, strict=True):
+        volatilities = model.filter(np.concatenate([past, path]))[1500:1503]
+        np.testing.assert_allclose((path - model.mean) / volatilities, shock, rtol=1e-9)
+
+
 @pytest.mark.parametrize("method", ["ewma", "garch", "gjr", "egarch"])
 def test_a_term_structure_starts_at_the_next_period_and_tends_to_the_long_run(method: str, returns: pd.Series) -> None:
     shocked = returns.copy()
