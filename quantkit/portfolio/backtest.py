@@ -38,7 +38,8 @@ BENCHMARK: Final = "benchmark"
 #: Said beside every backtest on the embedded sample.
 SAMPLE_NOTE: Final = (
     "The sample's companies were chosen with hindsight, as ones that are large today, and its ^GSPC leaves out "
-    "dividends: 1/N of its 20 long stocks earned 14.8 % a year from 1998 to 2022, the index file 5.6 %. "
+    "dividends: 1/N of its 20 long stocks, rebalanced daily without costs, earned 14.8 % a year from 1998 to 2022, "
+    "the index file 5.6 %. "
     "No figure here is what one would have earned without knowing that."
 )
 
@@ -199,10 +200,11 @@ def compare(
         "horizon": horizon, "model": model,
     }  # fmt: skip
     with threadpool_limits(1):
-        runs = _walk(clean, returns, engine, rebalance, wishes, limits, estimate, lag, cost_bps / 1e4, rate, progress)
-        start = min(next(iter(runs.values())).targets)
+        days, runs = _walk(
+            clean, returns, engine, rebalance, wishes, limits, estimate, lag, cost_bps / 1e4, rate, progress
+        )
+        start = days[0] + lag
         even = np.full(len(symbols), 1.0 / len(symbols))
-        days = sorted({row for run in runs.values() for row in run.decided})
 
         def account(targets: Mapping[int, Array]) -> History:
             return follow(targets, returns, start=start, cost=cost_bps / 1e4, rate=rate)
@@ -301,8 +303,11 @@ def _walk(
     cost: float,
     rate: float,
     progress: Progress,
-) -> dict[str, _Run]:
-    """Decide for every objective at every rebalancing; the estimates of one day serve all of them."""
+) -> tuple[list[int], dict[str, _Run]]:
+    """Decide for every objective at every rebalancing; the estimates of one day serve all of them.
+
+    Returns the rows of the decisions and what was decided.
+    """
     due = set(rebalance_rows(clean.index, rebalance).tolist())
     steps = [step for step in engine.slices(len(clean)) if step.origin in due]
     if not steps:
@@ -333,7 +338,7 @@ def _walk(
                 runs[name].decided[step.origin] = weights
                 runs[name].targets[step.origin + lag] = weights
     progress(len(steps), len(steps))
-    return runs
+    return [step.origin for step in steps], runs
 
 
 def _pass(

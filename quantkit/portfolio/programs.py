@@ -110,7 +110,15 @@ class Program:
         """Weights of the least `objective` under the limits and `further` ones."""
         import cvxpy as cp
 
-        solve(cp.Problem(cp.Minimize(objective), [*self.limits, *further]))
+        try:
+            solve(cp.Problem(cp.Minimize(objective), [*self.limits, *further]))
+        except InfeasibleProgramError:
+            raise
+        except ComputeError:
+            # A cone that the limits leave empty can end in a numerical failure instead of a proof.
+            fixed = [] if isinstance(self.scale, float) else [self.scale == 1.0]
+            solve(cp.Problem(cp.Minimize(0), [*self.limits, *fixed]))
+            raise
         return self.solution()
 
     def solution(self) -> Array:

@@ -69,8 +69,8 @@ def whole_shares(
 ) -> Shares:
     """Number of shares whose values come nearest to ``weights * capital``, with as little cash left as possible.
 
-    Minimises the sum of absolute deviations in value plus the cash left over, PyPortfolioOpt's objective, by
-    mixed-integer programming; cash is never negative.
+    Minimises the sum of absolute deviations in value plus what stays uninvested (cash and costs), PyPortfolioOpt's
+    objective, by mixed-integer programming; cash is never negative.
 
     Parameters
     ----------
@@ -127,9 +127,10 @@ def whole_shares(
 def _number_of(
     wanted: np.ndarray, price: np.ndarray, held: np.ndarray, capital: float, rate: float, *, fractional: bool
 ) -> np.ndarray:
-    """Minimise ``sum(u) + v`` over shares n, deviations u, trades t and the cash's own deviation v.
+    """Minimise ``sum(u) + v`` over shares n, deviations u, trades t and the deviation v of what is invested in all.
 
-    With everything to be invested v is the cash left over.
+    With everything to be invested v is what is not: cash left over, and costs. Costs do not enter v as ``rate * t``:
+    the solver could then feign trades to use up cash.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -141,12 +142,13 @@ def _number_of(
     eye, moved = np.eye(size), np.eye(size)[:, : size if rate else 0]
     none, zero = np.zeros_like(moved), np.zeros((size, 1))
     spent = np.r_[unit, np.zeros(size), rate * unit[: moved.shape[1]], 0.0]
+    invested = np.r_[unit, np.zeros(len(spent) - size)]
     last = np.r_[np.zeros(len(spent) - 1), 1.0]
     rows = [
         LinearConstraint(np.hstack([np.diag(unit), -eye, none, zero]), ub=target),
         LinearConstraint(np.hstack([-np.diag(unit), -eye, none, zero]), ub=-target),
         LinearConstraint(spent[None, :], ub=total),
-        LinearConstraint(np.vstack([-spent - last, spent - last]), ub=np.array([-target.sum(), target.sum()])),
+        LinearConstraint(np.vstack([-invested - last, invested - last]), ub=np.array([-target.sum(), target.sum()])),
     ]
     if rate:
         nothing = np.zeros_like(eye)
