@@ -18,16 +18,18 @@ define install
 		{ echo "quantkit needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing quantkit and what it stands on into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.$(1)' || \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(1)'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.$(EXTRAS)' || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	@touch $@
 endef
 
+$(VENV)/.run: EXTRAS :=
 $(VENV)/.run: pyproject.toml constraints.txt
-	$(call install,)
+	$(install)
 
+$(VENV)/.dev: EXTRAS := [test,lint,bench]
 $(VENV)/.dev: pyproject.toml constraints.txt
-	$(call install,[test,lint,bench])
+	$(install)
 	@touch $(VENV)/.run
 
 run: $(VENV)/.run
