@@ -174,3 +174,7 @@ class VarBacktests(Result):
             for row in self.rows.values()
         ]
         return pd.DataFrame(records, index=pd.Index(list(self.rows), name="method"))
+
+    def _repr_html_(self) -> str:
+        said = self.auto_note or f"auto stands on {self.auto_method}"
+        return f"<p>{said}.</p>{self.to_frame().to_html(float_format=lambda value: f'{value:.4f}', na_rep='–')}"

@@ -70,6 +70,9 @@ class Contributions(Result):
         """The table."""
         return self.table
 
+    def _repr_html_(self) -> str:
+        return self.table.to_html(float_format=lambda value: f"{value:.4f}")
+
 
 def check_weights(weights: Mapping[str, float] | pd.Series, columns: pd.Index) -> pd.Series:
     """Return `weights` as a Series over `columns` of returns; a symbol without a weight has 0.

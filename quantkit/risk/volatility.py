@@ -74,6 +74,9 @@ class VolatilityForecast(Result):
         index = pd.Index(self.horizon, name="horizon")
         return pd.DataFrame({"per_period": self.per_period, "average": self.average}, index=index)
 
+    def _repr_html_(self) -> str:
+        return self.to_frame().to_html(float_format=lambda value: f"{value:.4%}")
+
 
 def rolling_volatility(returns: Returns, *, window: int = 21) -> Any:
     """Sample standard deviation of the last `window` returns, per period; T - window + 1 rows."""

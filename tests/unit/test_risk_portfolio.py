@@ -88,6 +88,12 @@ def test_a_pairwise_matrix_that_is_not_semi_definite_is_repaired_and_says_so() -
         correlation(ragged)
 
 
+def test_results_show_themselves(returns: pd.DataFrame) -> None:
+    weights = {"OIL0": 0.5, "TECH1": 0.5}
+    shown = (correlation(returns), risk_contributions(returns, weights), stress(returns, weights, episodes=(CRISIS,)))
+    assert all("<table" in each._repr_html_() for each in shown)
+
+
 def test_rolling_correlation_of_a_pair(returns: pd.DataFrame) -> None:
     found = rolling_correlation(returns["OIL0"], returns["OIL2"], window=60)
     expected = returns["OIL0"].rolling(60).corr(returns["OIL2"]).iloc[59:]

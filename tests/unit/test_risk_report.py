@@ -122,7 +122,8 @@ def test_a_short_series_says_what_it_cannot_answer(returns: pd.Series) -> None:
 
 def test_it_shows_itself(report: RiskReport) -> None:
     assert "breaches in" in report.in_words()
-    assert "<table" in report._repr_html_()
+    for shown in (report, report.backtests, report.term_structure):
+        assert "<table" in shown._repr_html_()
     assert list(report.to_frame().index) == list(report.value_at_risk)
     assert report.measures()["sharpe"] == report.sharpe
 
