@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from quantkit.core.errors import Cancelled, ComputeError, DataError, UsageError
+from quantkit.core.errors import ComputeError, DataError, UsageError
 from quantkit.core.progress import Progress, silent
 from quantkit.core.walkforward import Slice, WalkForward
 from quantkit.forecast.base import FORECASTERS, Composite
@@ -182,7 +182,7 @@ def walk_forward(name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progres
 
     try:
         engine.run(bars, decide)
-    except (Cancelled, UsageError):
+    except UsageError:
         raise
     except (DataError, ComputeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         done = int(np.argmax(np.isnan(paths[:, 0])))

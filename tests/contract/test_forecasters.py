@@ -22,7 +22,7 @@ def bars(bars_of):
     shocks = 0.01 * rng.standard_t(5, size=420)
     returns = shocks.copy()
     for t in range(1, len(returns)):
-        returns[t] += 0.3 * returns[t - 1]
+        returns[t] += 0.6 * returns[t - 1]
     return bars_of(returns)
 
 

@@ -12,8 +12,11 @@ import pytest
 from quantkit.core.calendars import next_bars
 from quantkit.core.errors import Cancelled, ComputeError, DataError, UnknownChoiceError, UsageError
 from quantkit.forecast import FORECASTERS, Forecast, leaderboard, predict
+from quantkit.forecast.auto import Auto
 from quantkit.forecast.base import Forecaster
 from quantkit.forecast.naive import Drift
+from quantkit.forecast.target import Outcomes
+from quantkit.forecast.walk import Walk
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,22 @@ def test_auto_stays_with_naive_on_a_random_walk_and_names_the_challenger(bars_of
     assert len(forecast.challenger_path) == 2
     assert "No model is shown to beat naive" in forecast.in_words()
     assert forecast.skill <= 0
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_auto_counts_an_outcome_from_the_origin_at_which_it_is_known(step):
+    # A member that is right by a little every time, and once wrong by so much that no evidence is left.
+    signs = np.where(np.random.default_rng(0).random(150) < 0.9, 1.0, -1.0)
+    medians = np.full((150, step), 0.1)
+    medians[100, :] = 50.0
+    returns = np.repeat(0.1 * signs[:, None], step, axis=1)
+    returns[100, :] = -50.0
+    paths = np.diff(medians, axis=1, prepend=0.0)
+    walks = {"naive": Walk("naive", np.zeros_like(paths)), "member": Walk("member", paths)}
+    outcomes = Outcomes(rows=np.arange(150), returns=returns, scale=np.ones(150))
+    chosen = Auto().weights(walks, outcomes, step=step, window=250)[:, 1]
+    assert chosen[99 + step] == 1.0
+    assert chosen[100 + step] == 0.0
 
 
 def test_autos_skill_includes_the_cost_of_choosing(momentum):
