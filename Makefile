@@ -27,7 +27,7 @@ $(VENV)/.run: EXTRAS :=
 $(VENV)/.run: pyproject.toml constraints.txt
 	$(install)
 
-$(VENV)/.dev: EXTRAS := [test,lint,bench]
+$(VENV)/.dev: EXTRAS := [test,lint]
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(install)
 	@touch $(VENV)/.run

@@ -5,7 +5,7 @@ import zipfile
 from itertools import chain
 from pathlib import Path
 
-import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,6 @@ def test_what_pyproject_names_is_pinned():
 
 
 def test_the_conda_environment_installs_the_project_with_the_same_constraints(tmp_path):
-    yaml = pytest.importorskip("yaml")
     wanted = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert "python=3.11" in wanted["dependencies"]
     (pip,) = [each["pip"] for each in wanted["dependencies"] if isinstance(each, dict)]
