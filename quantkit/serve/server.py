@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 from jupyter_core.utils import run_sync
@@ -20,6 +20,7 @@ from tornado.ioloop import IOLoop, PeriodicCallback
 from tornado.iostream import StreamClosedError
 from voila.app import Voila
 from voila.tornado.handler import TornadoVoilaHandler
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.tornado.treehandler import TornadoVoilaTreeHandler
 from voila.utils import include_url
 
@@ -28,6 +29,8 @@ from quantkit.serve.frame import frame, latest_reports
 from quantkit.serve.kernels import Visit, VisitorKernelManager
 
 __all__ = ["DashboardServer"]
+
+PROTOCOL: Final = "v1.kernel.websocket.jupyter.org"
 
 
 class _VisitKernels:
@@ -136,6 +139,26 @@ class _NotFound(_Framed):
         raise web.HTTPError(404)
 
 
+class _Channels(VoilaKernelWebsocketHandler):
+    """A page's connection to its kernel, in the one protocol that JupyterLab's front end speaks.
+
+    Voila reads every answer as if it were in that protocol, and Jupyter believes the number of parts that a message
+    claims to have: either lets one malformed message take all the memory there is.
+    """
+
+    async def get(self, kernel_id: str) -> None:
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        if PROTOCOL not in [name.strip() for name in offered.split(",")]:
+            raise web.HTTPError(400, f"only the websocket protocol {PROTOCOL} is spoken here")
+        await super().get(kernel_id=kernel_id)
+
+    def on_message(self, message: str | bytes) -> None:
+        if not isinstance(message, bytes) or 8 * (int.from_bytes(message[:8], "little") + 1) > len(message):
+            self.close(1003, "malformed message")
+            return
+        super().on_message(message)
+
+
 class DashboardServer(Voila):
     """Voila, listening on sockets that are bound already, with this project's handlers in front of Voila's own.
 
@@ -191,6 +214,7 @@ class DashboardServer(Voila):
                 {**own, "template_paths": self.template_paths, "config": self.config},
             ),
             (url_path_join(base, r"/reports/(.*)"), _Reports),
+            (url_path_join(base, r"/api/kernels/(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)/channels"), _Channels),
             *super().init_handlers(),
         ]
 

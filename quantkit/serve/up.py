@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from quantkit.core.errors import SettingsError
 from quantkit.serve.dashboard import check_exposure
-from quantkit.serve.ports import holder
+from quantkit.serve.ports import bind, holder
 from quantkit.settings import Settings
 
 __all__ = ["Program", "left_over", "programs", "run_up"]
@@ -96,6 +96,8 @@ def run_up(
     if token is None and settings.token is not None:
         token = settings.token.get_secret_value()
     check_exposure(ip, token, insecure=insecure)
+    for one in bind(ip, 0, say=say)[1]:  # an address that nobody can listen on is said now, not by a child's log
+        one.close()
     run, logs = _folders(settings.home)
     _refuse_second_run(run)
     for pid, name in left_over(run):
@@ -228,7 +230,7 @@ def _supervisor_config(table: list[Program], run: Path, logs: Path) -> str:
             f"priority={program.priority}",
             "autorestart=true",
             "startsecs=3",
-            "startretries=5",
+            "startretries=3",
             "stopsignal=TERM",
             "stopwaitsecs=8",
             "stopasgroup=true",

@@ -45,16 +45,22 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def launch() -> Iterator[Callable[[], Any]]:
+    """Starts another browser."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         missing("playwright is not installed")
     executable = chromium()
     with sync_playwright() as play:
-        launched = play.chromium.launch(executable_path=executable, args=FLAGS)
-        yield launched
-        launched.close()
+        yield lambda: play.chromium.launch(executable_path=executable, args=FLAGS)
+
+
+@pytest.fixture(scope="session")
+def browser(launch: Callable[[], Any]) -> Iterator[Any]:
+    launched = launch()
+    yield launched
+    launched.close()
 
 
 @dataclass

@@ -209,8 +209,9 @@ Text that came from outside is only ever put into the page with textContent. */
   /* readiness: the kernel says when the data is there, the page when it is painted */
   const ready = { wanted: false };
   const afterPaint = act => requestAnimationFrame(() => requestAnimationFrame(act));
-  const drawn = figure => [...figure.querySelectorAll(".mark path, .mark rect, .mark circle, .mark line, .mark polygon, canvas")].some(
-    shape => shape.tagName !== "path" || (shape.getAttribute("d") || "").length > 4);
+  const SHAPES = "svg.svg-figure :is(path[d], rect:not(.plotarea_events), circle, polygon, image)";
+  const drawn = figure => [...figure.querySelectorAll(SHAPES)].some(
+    shape => !shape.closest("defs") && (shape.tagName !== "path" || shape.getAttribute("d").length > 12));
   function painted() {
     const figures = [...cells.querySelectorAll(".bqplot")].filter(figure => figure.getClientRects().length);
     return figures.length ? figures.some(drawn) : cells.querySelector(".jupyter-widgets") && performance.now() - ready.since > 300;
