@@ -166,7 +166,8 @@ class Forecast(Result):
     predicted_price : float
         Mean of the next step.
     predicted_volatility : float
-        Standard deviation of the next step's return, a decimal.
+        Standard deviation of the next step's return, a decimal: that of
+        :func:`quantkit.risk.volatility.next_volatility` on the last five years, as in the default risk report.
     trend : {"UP", "DOWN"}
     trend_probability : float
         Probability of that direction for the next step, in [0.5, 1].

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from quantkit.core.calendars import next_bars
+from quantkit.core.calendars import next_bars, period_start
 from quantkit.core.errors import ComputeError, DataError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
+from quantkit.core.returns import prices_from, simple_returns
 from quantkit.core.schema import Interval, check_bars, check_interval, check_level
 from quantkit.forecast.auto import judge
 from quantkit.forecast.base import FORECASTERS, Band, Composite, Contender, Forecast, ForecastStep
@@ -18,6 +19,7 @@ from quantkit.forecast.evaluate import coverage, skill
 from quantkit.forecast.intervals import FAN, Calibration, calibrate
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
 from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
+from quantkit.risk.volatility import next_volatility
 
 __all__ = ["check_model", "contend", "predict", "refuse_constant"]
 
@@ -181,7 +183,7 @@ def predict(
         level=level,
         steps=steps,
         predicted_price=steps[0].mean,
-        predicted_volatility=float(sigma[0]),
+        predicted_volatility=_next_volatility(bars, calendar),
         trend="UP" if up >= 0.5 else "DOWN",
         trend_probability=max(up, 1.0 - up),
         coverage=steps[0].coverage,
@@ -202,6 +204,12 @@ def _scored(walk: Walk, outcomes: Outcomes, plan: Plan, step: int) -> tuple[np.n
     """Outcomes and medians at `step` on the scored origins."""
     scored = plan.scored(step)
     return outcomes.returns[scored, step - 1], walk.medians[scored, step - 1]
+
+
+def _next_volatility(bars: pd.DataFrame, calendar: str) -> float:
+    """The figure that a risk report over five years, its default, gives for the same bars: one quantity, one number."""
+    recent = bars.loc[period_start("5y", bars.index[-1], calendar) :]
+    return next_volatility(simple_returns(prices_from(recent)))[0]
 
 
 def _band(

@@ -147,3 +147,35 @@ def test_the_second_face_to_ask_gets_the_first_ones_answer(desk, settings, monke
 def test_forecasts_that_make_no_sense_are_refused(shared_desk, question, error, said):
     with pytest.raises(error, match=said):
         shared_desk.predict("AAPL", **question)
+
+
+def test_a_figure_that_two_answers_carry_is_one_number(shared_desk):
+    forecast, report = shared_desk.predict("AAPL", model="naive"), shared_desk.risk("AAPL")
+    assert forecast.predicted_volatility == report.predicted_volatility
+    assert forecast.last_price == report.last_price == shared_desk.quote("AAPL").close
+
+
+def test_risk_of_weights_and_of_their_only_symbol_agree(shared_desk):
+    alone, whole = (shared_desk.risk(each, period="1y", benchmark=None) for each in ("KO", {"KO": 1.0}))
+    assert alone.value_at_risk == whole.value_at_risk
+    assert alone.sharpe == whole.sharpe
+
+
+def test_a_benchmark_of_another_currency_is_refused_when_asked_for(shared_desk):
+    assert shared_desk.risk("AZN.L", interval="1m", period="5d").benchmark == ""
+    with pytest.raises(DataError, match="choose one of the same currency"):
+        shared_desk.risk("MSFT", interval="1m", period="5d", benchmark="AZN.L")
+
+
+def test_an_allocation_buys_whole_shares_at_the_close_it_was_decided_on(shared_desk):
+    allocation = shared_desk.optimize(["AAPL", "KO"], capital=10_000)
+    close = shared_desk.history("AAPL", start=allocation.as_of, end=allocation.as_of)["close"].iloc[0]
+    shares = allocation.shares
+    assert shares.value["AAPL"] == pytest.approx(shares.shares["AAPL"] * close)
+    assert shares.value.sum() + shares.leftover_cash == pytest.approx(10_000)
+
+
+def test_a_backtest_on_the_sample_says_what_the_sample_is(shared_desk):
+    backtest = shared_desk.backtest(["KO", "PG", "XOM"], "equal_weight", period="5y")
+    assert any("hindsight" in note for note in backtest.notes)
+    assert {"equal_weight", "1/N", "benchmark"} <= set(backtest.measures.index)
