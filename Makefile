@@ -43,7 +43,7 @@ lint: $(VENV)/.dev
 	$(BIN)/nbstripout --verify $(NOTEBOOKS)
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m "not proof and not soak"
+	$(BIN)/pytest -q -n 2 --dist loadgroup
 	home=$$(mktemp -d) && QUANTKIT_HOME=$$home $(BIN)/pytest -q --nbval-lax $(NOTEBOOKS); status=$$?; \
 		rm -rf $$home; exit $$status
 
