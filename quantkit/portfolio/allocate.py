@@ -17,6 +17,7 @@ from quantkit.core.returns import annualise_mean, annualise_volatility, per_peri
 from quantkit.core.schema import check_level
 from quantkit.portfolio.base import Allocation
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints, percent
+from quantkit.portfolio.critical_line import CriticalLine
 from quantkit.portfolio.infeasible import diagnose
 from quantkit.portfolio.moments import Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
@@ -228,8 +229,23 @@ def pose(
     *,
     current: Mapping[str, float] | pd.Series | None = None,
     known: Sequence[str] = (),
+    lines: dict[bytes, CriticalLine | None] | None = None,
 ) -> Problem:
-    """The wish in arrays, per period; `returns` are those of the moments' assets, shape (T, N)."""
+    """The wish in arrays, per period.
+
+    Parameters
+    ----------
+    wish : Wish
+    moments : Moments
+    returns : array, shape (T, N)
+        Of the moments' assets.
+    constraints : Constraints
+    current : mapping of symbol to weight
+    known : sequence of str
+        Symbols beside the moments' that constraints may name.
+    lines : dict
+        Shared by problems of the same moments and constraints, so that one trace serves all of them.
+    """
     periods = wish.periods_per_year
     # The inverse of annualising: a year seen as one period out of 1 / periods.
     year = 1.0 / periods
@@ -250,6 +266,7 @@ def pose(
         risk_aversion=wish.risk_aversion,
         level=wish.level,
         demand=demand,
+        lines={} if lines is None else lines,
     )
 
 

@@ -19,6 +19,7 @@ from quantkit.portfolio.account import Account, History, follow
 from quantkit.portfolio.allocate import Wish, pose
 from quantkit.portfolio.base import PortfolioBacktest
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints
+from quantkit.portfolio.critical_line import CriticalLine
 from quantkit.portfolio.evaluation import measure, sharpe_difference, wealth_returns
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS, Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
@@ -327,9 +328,10 @@ def _walk(
         moving = (past.to_numpy() != past.to_numpy()[:1]).any(axis=0)
         moments, failure = _estimated(past.loc[:, moving], estimate)
         seen = simple_returns(past.loc[:, moving]).to_numpy()
+        lines: dict[bytes, CriticalLine | None] = {}
         for name, wish in wishes.items():
             held = accounts[name].weights if name in accounts else None
-            weights, reason = _decide(wish, moments, failure, seen, limits, clean.columns, held)
+            weights, reason = _decide(wish, moments, failure, seen, limits, clean.columns, held, lines)
             if weights is None and held is None:
                 weights = np.full(clean.shape[1], 1.0 / clean.shape[1])
             if reason:
@@ -369,6 +371,7 @@ def _decide(
     limits: Constraints,
     columns: pd.Index,
     held: Array | None,
+    lines: dict[bytes, CriticalLine | None],
 ) -> tuple[Array | None, str]:
     """Weights over `columns`, or None and the reason."""
     if moments is None:
@@ -377,7 +380,7 @@ def _decide(
     if held is None:
         limits = replace(limits, turnover=None)
     try:
-        problem = pose(wish, moments, returns, limits, current=current, known=list(columns))
+        problem = pose(wish, moments, returns, limits, current=current, known=list(columns), lines=lines)
         weights = pd.Series(OBJECTIVES[wish.objective](problem), index=pd.Index(moments.symbols))
     except (ComputeError, InfeasibleError) as error:
         return None, str(error)

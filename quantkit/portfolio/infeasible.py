@@ -207,7 +207,7 @@ def _relaxed(problem: Problem, amounts: dict[str, float], needs: str) -> Problem
     if needs == "target_volatility" and target_volatility is not None:
         target_volatility += own
     return replace(
-        problem, feasible=set_free, target_return=target_return, target_volatility=target_volatility, notes=[]
+        problem, feasible=set_free, target_return=target_return, target_volatility=target_volatility, notes=[], lines={}
     )
 
 

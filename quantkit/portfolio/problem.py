@@ -43,6 +43,9 @@ class Problem:
         The objective's target in words.
     notes : list of str
         What an objective has to say about its answer.
+    lines : dict
+        Critical lines that were traced already, by the bytes of their means; problems that share `cov` and limits may
+        share it.
     """
 
     mu: Array
@@ -56,6 +59,7 @@ class Problem:
     level: float = 0.95
     demand: str = ""
     notes: list[str] = field(default_factory=list)
+    lines: dict[bytes, CriticalLine | None] = field(default_factory=dict)
 
     @cached_property
     def excess(self) -> Array:
@@ -77,16 +81,27 @@ class Problem:
         """``F`` with ``F.T @ F = cov / scale**2``."""
         return factor_of(self.cov / self.scale**2)
 
-    @cached_property
+    @property
     def line(self) -> CriticalLine | None:
         """The critical line of the excess returns; None where the limits are beyond it or it cannot be traced."""
-        return _traced(self.excess, self.cov, self.feasible)
+        return self._line(self.excess) if self.feasible.on_critical_line else None
 
     def costless_line(self, mu: Array | None = None) -> CriticalLine | None:
         """The line for objectives to which trading costs do not matter, of `mu` or of the excess returns."""
-        if mu is None and not self.feasible.cost:
-            return self.line
-        return _traced(self.excess if mu is None else mu, self.cov, replace(self.feasible, cost=0.0))
+        if not replace(self.feasible, cost=0.0).on_critical_line:
+            return None
+        return self._line(self.excess if mu is None else mu)
+
+    def _line(self, mu: Array) -> CriticalLine | None:
+        key = mu.tobytes()
+        if key not in self.lines:
+            try:
+                self.lines[key] = trace(mu, self.cov, replace(self.feasible, cost=0.0))
+            except EmptyLineError as error:
+                raise InfeasibleProgramError(str(error)) from error
+            except DegenerateLineError:
+                self.lines[key] = None
+        return self.lines[key]
 
     def program(self, *, ratio: bool = False) -> Program:
         """The limits as a convex program in units of :attr:`scale`."""
@@ -103,14 +118,3 @@ class Problem:
     def gain_of(self, program: Program) -> Any:
         """Expected excess return after costs in units of :attr:`scale` as a cvxpy expression."""
         return (self.excess / self.scale) @ program.weights - program.cost / self.scale
-
-
-def _traced(mu: Array, cov: Array, feasible: Feasible) -> CriticalLine | None:
-    if not feasible.on_critical_line:
-        return None
-    try:
-        return trace(mu, cov, feasible)
-    except EmptyLineError as error:
-        raise InfeasibleProgramError(str(error)) from error
-    except DegenerateLineError:
-        return None

@@ -86,7 +86,8 @@ def test_buying_and_holding_is_the_mean_of_the_prices(prices: pd.DataFrame) -> N
 
 @pytest.mark.parametrize("objective", ["max_sharpe", "min_cvar", "risk_parity", "hrp", "max_diversification"])
 def test_a_corrupted_future_changes_nothing_before_it(prices: pd.DataFrame, objective: str) -> None:
-    at = 250
+    # The day after a decision, so that one row of the future too many would show.
+    at = rebalance_rows(prices.index, "1mo")[8] + 1
     corrupted = prices.copy()
     corrupted.iloc[at:] *= np.random.default_rng(9).uniform(0.2, 5.0, corrupted.iloc[at:].shape)
     honest, other = (backtest(each, objective=objective, **QUICK) for each in (prices, corrupted))
@@ -98,7 +99,8 @@ def test_a_corrupted_future_changes_nothing_before_it(prices: pd.DataFrame, obje
 
 
 def test_with_turnover_and_a_benchmark_the_future_is_unseen_too(prices: pd.DataFrame) -> None:
-    at = 250
+    # The day after a decision, so that one row of the future too many would show.
+    at = rebalance_rows(prices.index, "1mo")[8] + 1
     corrupted = prices.copy()
     corrupted.iloc[at:] *= np.random.default_rng(9).uniform(0.2, 5.0, corrupted.iloc[at:].shape)
     asked = {"objective": "max_utility", "expected_returns": "capm", "constraints": {"turnover": 0.2}, **QUICK}
@@ -178,6 +180,8 @@ def test_a_decision_without_an_answer_keeps_what_is_held(prices: pd.DataFrame) -
     assert found.kept
     assert len(found.kept) + len(found.weights) >= len(rebalance_rows(prices.index[60:], "1mo"))
     assert "holdings were kept" in found._repr_html_()
+    even = backtest(prices, objective="equal_weight", **QUICK)
+    assert found.wealth["1/N"].equals(even.wealth["1/N"])
     never = backtest(prices, objective="max_sharpe", risk_free=5.0, **QUICK)
     np.testing.assert_allclose(never.weights, 0.25)
     assert len(never.weights) == 1
