@@ -76,6 +76,9 @@ class StockState(t.HasTraits):
     busy, forecasting : bool
         Bars, or a forecast, are being waited for.
     watch : tuple of WatchRow
+    kept_watchlist : list of str
+        What the page should keep until the next visit: the watchlist once somebody has chosen it. The default that a
+        new kernel begins with must not overwrite what the page remembers.
     query : str
         The view as a query string.
     """
@@ -86,6 +89,7 @@ class StockState(t.HasTraits):
     overlays = t.Tuple(("forecast",))
     show_forecast = t.Bool(True)
     watchlist = t.List(t.Unicode())
+    kept_watchlist = t.List(t.Unicode())
 
     bars = t.Instance(pd.DataFrame, allow_none=True)
     quote = t.Any(None, allow_none=True)
@@ -169,19 +173,19 @@ class StockState(t.HasTraits):
 
         def add(found: str) -> None:
             self.watch_error = ""
-            self.watchlist = [*self.watchlist, found]
+            self._keep_watchlist([*self.watchlist, found])
 
         self.background.ask("add", known, add, lambda sentence: self.set_trait("watch_error", sentence))
 
     def unwatch_symbol(self, symbol: str) -> None:
         """Take a symbol off the watchlist."""
         self.watch_error = ""
-        self.watchlist = [each for each in self.watchlist if each != symbol]
+        self._keep_watchlist([each for each in self.watchlist if each != symbol])
 
     def obey(self, command: dict[str, Any]) -> None:
         """Do what the page asks for; see ``quantkit.ui.page.read_command``."""
-        if command.get("watchlist"):
-            self.watchlist = command["watchlist"]
+        if "watchlist" in command:
+            self._keep_watchlist(command["watchlist"])
         if "symbol" in command:
             self.choose(command["symbol"])
         if command.get("retry"):
@@ -307,6 +311,10 @@ class StockState(t.HasTraits):
             self.overlays = check_overlays(self.overlays)
         self.show_forecast = "forecast" in self.overlays
         self._say_query()
+
+    def _keep_watchlist(self, symbols: list[str]) -> None:
+        self.watchlist = symbols
+        self.kept_watchlist = self.watchlist
 
     def _ask_watch(self) -> None:
         if self._settling:
