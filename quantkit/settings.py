@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(default=None, description="What a visitor of the dashboards must know")
     api_keys: SecretStr | None = None
     max_kernels: int = Field(default=16, ge=1, le=1000)
-    scheduler: str | None = Field(default=None, description="Address of a Dask scheduler, or path of the file that holds it")
+    scheduler: str | None = Field(default=None, description="Address of a Dask scheduler, or the file that holds it")
     dashboard_port: int = Field(default=8866, ge=1, le=65535)
     api_port: int = Field(default=8000, ge=1, le=65535)
     keep_results_days: int = Field(default=90, ge=1)
