@@ -276,9 +276,7 @@ def test_transaction_costs_are_skfolios(returns: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     "objective", ["max_sharpe", "min_volatility", "max_diversification", "max_utility", "min_cvar"]
 )
-def test_the_critical_line_and_the_convex_program_agree(
-    returns: pd.DataFrame, objective: str
-) -> None:
+def test_the_critical_line_and_the_convex_program_agree(returns: pd.DataFrame, objective: str) -> None:
     limits = Constraints(
         bounds=(-0.1, 0.2),
         gross=1.3,
