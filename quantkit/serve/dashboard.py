@@ -149,5 +149,7 @@ def _environment(template_root: Path, ip: str) -> None:
     paths = [str(template_root), *filter(None, os.environ.get("JUPYTER_PATH", "").split(os.pathsep))]
     os.environ["JUPYTER_PATH"] = os.pathsep.join(dict.fromkeys(paths))
     os.environ["VOILA_APP_IP"] = "127.0.0.1" if ip in {"0.0.0.0", "::", "", "localhost"} else ip
+    # A kernel stays small and answers its visitor meanwhile: what is heavy runs in a helper where there is no cluster.
+    os.environ.setdefault("QUANTKIT_ISOLATE", "1")
     # The debugger's file check costs a warning at every kernel's start, and no kernel here is debugged.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")

@@ -35,9 +35,9 @@ def query_string() -> str:
     """
     text = ""
     if "VOILA_PREHEAT" in os.environ or os.environ.get("SERVER_SOFTWARE", "").startswith("voila/"):
-        from voila.utils import get_query_string
+        from quantkit.serve.visitor import visitor_query
 
-        text = get_query_string() or ""
+        text = visitor_query()
     return urlencode([(key, value) for key, value in parse_qsl(text, keep_blank_values=True) if key != "token"])
 
 
@@ -106,7 +106,8 @@ class Page(t.HasTraits):
         An empty `error` takes the banner away.
     status, pill : str
         Kind of data, and the words for it.
-    watchlist : list of str
+    watchlist : list of str or None
+        To be kept until the next visit; None says nothing, so that what the page remembers stands.
     theme : {"dark", "light"}
         As the page has it.
     visible : bool
@@ -124,7 +125,7 @@ class Page(t.HasTraits):
     error = t.Unicode("")
     status = t.Unicode("")
     pill = t.Unicode("")
-    watchlist = t.List(t.Unicode())
+    watchlist = t.List(t.Unicode(), default_value=None, allow_none=True)
     theme = t.Enum(tuple(THEMES), default_value="dark")
     visible = t.Bool(True)
     width = t.Int(0)
@@ -153,7 +154,8 @@ class Page(t.HasTraits):
             for name, value in values.items():
                 if getattr(self, name) != value:
                     setattr(self, name, value)
-        message = {name: getattr(self, name) for name in self._SAID if name in self._known} | transfer
+        said = {name: getattr(self, name) for name in self._SAID if name in self._known}
+        message = {name: value for name, value in said.items() if value is not None} | transfer
         text = escape(json.dumps(message, separators=(",", ":")), quote=True)
         self._message.value = f"<span class='qk-message' data-qk-message='{text}'></span>"
 
