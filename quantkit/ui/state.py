@@ -76,7 +76,7 @@ class StockState(t.HasTraits):
     busy, forecasting : bool
         Bars, or a forecast, are being waited for.
     watch : tuple of WatchRow
-    kept_watchlist : list of str
+    kept_watchlist : list of str or None
         What the page should keep until the next visit: the watchlist once somebody has chosen it. The default that a
         new kernel begins with must not overwrite what the page remembers.
     query : str
@@ -89,7 +89,7 @@ class StockState(t.HasTraits):
     overlays = t.Tuple(("forecast",))
     show_forecast = t.Bool(True)
     watchlist = t.List(t.Unicode())
-    kept_watchlist = t.List(t.Unicode())
+    kept_watchlist = t.List(t.Unicode(), default_value=None, allow_none=True)
 
     bars = t.Instance(pd.DataFrame, allow_none=True)
     quote = t.Any(None, allow_none=True)

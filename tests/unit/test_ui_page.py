@@ -63,6 +63,15 @@ def test_a_linked_trait_is_said_by_itself() -> None:
     assert said(page)["watchlist"] == ["KO"]
 
 
+def test_a_list_that_nobody_has_chosen_is_not_said() -> None:
+    page = Page()
+    page.watchlist = None
+    page.title = "AAPL"
+    assert "watchlist" not in said(page)
+    page.watchlist = []
+    assert said(page)["watchlist"] == []
+
+
 def test_a_screen_is_ready_only_once_its_figure_is_drawn_and_stays_so() -> None:
     page = Page()
     assert said(page)["state"] == "loading"

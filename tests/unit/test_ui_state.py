@@ -224,7 +224,7 @@ def test_symbols_are_watched_only_when_there_is_such_a_one(state: StockState) ->
 def test_the_list_that_a_kernel_begins_with_is_not_what_the_page_is_told_to_keep(state: StockState) -> None:
     opened(state)
     assert len(state.watchlist) > 5
-    assert state.kept_watchlist == []
+    assert state.kept_watchlist is None
 
 
 def test_what_the_page_asks_for_is_done(state: StockState) -> None:
