@@ -31,7 +31,7 @@ POOL: Final = 1000
 _FEWEST: Final = 20
 #: Learning rate of a tail probability, relative to the one asked for and per step ahead. Overlapping outcomes miss in
 #: runs: without the division the band at step 5 breathes so much that its interval score is worse than a constant's.
-GAMMA: Final = 0.04
+GAMMA: Final = 0.05
 _SMALLEST: Final = 1e-4
 
 

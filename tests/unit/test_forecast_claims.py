@@ -17,7 +17,6 @@ from quantkit.forecast import FORECASTERS, evaluate
 from quantkit.forecast.base import SIGNIFICANCE, Composite
 from quantkit.forecast.intervals import FAN, calibrate
 from quantkit.forecast.predict import contend
-from quantkit.forecast.target import outcomes_of
 from quantkit.forecast.walk import plan_walk, walk_models
 
 LIGHT = [name for name, kind in FORECASTERS.items() if not kind.heavy]
@@ -61,7 +60,7 @@ def note(name: str, figures: object) -> None:
     kept = DOCS / "forecasts.json"
     known = json.loads(kept.read_text()) if kept.exists() else {}
     known[name] = figures
-    kept.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    kept.write_text(json.dumps(known, indent=1) + "\n")
     lines = ["# Forecasts: what was proven", "", "Written by `make proof` (`tests/unit/test_forecast_claims.py`).", ""]
     for title, table in sorted(known.items()):
         lines += [f"## {title}", "", "| | " + " | ".join(next(iter(table.values()))) + " |"]
@@ -102,12 +101,13 @@ def _rows(title: str, row: str, found: dict[str, int]) -> dict[str, dict[str, in
 
 
 def measured(bars: pd.DataFrame, model: str, origins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage, and interval score over that of a constant-width historical band, shape (steps, levels) each."""
+    """Coverage, and interval score over that of a historical band of constant width around the same medians: the
+    quantiles of the last 500 known errors. Shape (steps, levels) each."""
     plan = plan_walk(len(bars), horizon=5, origins=origins)
     walks, outcomes = walk_models([model], bars, plan, step=5)
     ours = calibrate(walks[model].medians, outcomes)
-    flat = dataclasses.replace(outcomes_of(bars, plan.rows, 5), scale=np.ones(len(plan.rows)))
-    constant = calibrate(np.zeros_like(flat.returns), flat, gamma=0.0, pool=500)
+    flat = dataclasses.replace(outcomes, scale=np.ones(len(plan.rows)))
+    constant = calibrate(walks[model].medians, flat, gamma=0.0, pool=500)
     coverage, ratio = np.empty((5, 3)), np.empty((5, 3))
     for step in range(1, 6):
         scored = plan.scored(step)
