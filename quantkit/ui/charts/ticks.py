@@ -16,7 +16,7 @@ def price_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
     Examples
     --------
     >>> price_ticks(196.3, 260.1, 6).tolist()
-    [200.0, 210.0, 220.0, 230.0, 240.0, 250.0, 260.0]
+    [200.0, 220.0, 240.0, 260.0]
     """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return np.array([low])
