@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.tornado.treehandler import TornadoVoilaTreeHandler
 from voila.utils import include_url
 
+from quantkit.serve.bundle import Bundle, build
 from quantkit.serve.config import TEMPLATE
 from quantkit.serve.frame import frame, latest_reports
 from quantkit.serve.kernels import Visit, VisitorKernelManager
@@ -131,6 +133,22 @@ class _Reports(_Framed):
         self.write(file.read_bytes())
 
 
+class _Bundle(web.RequestHandler):
+    """The screens' scripts in one file, kept by the browser for as long as its address stays the same."""
+
+    def get(self) -> None:
+        bundle: Bundle = self.settings["quantkit_bundle"]
+        self.set_header("Content-Type", "text/javascript; charset=UTF-8")
+        self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+        self.set_header("Vary", "Accept-Encoding")
+        packed = self.settings["quantkit_bundle_packed"]
+        if packed and "gzip" in self.request.headers.get("Accept-Encoding", ""):
+            self.set_header("Content-Encoding", "gzip")
+            self.write(packed)
+        else:
+            self.write(bundle.script)
+
+
 class _NotFound(_Framed):
     """Any address that nothing answers to."""
 
@@ -182,18 +200,28 @@ class DashboardServer(Voila):
         self._watchlist = watchlist
         self._on_listening = on_listening
         self._follow = follow
+        self._bundle_address = ""
         super().__init__(**kwargs)
 
     def _frame(self) -> dict[str, Any]:
         known = frame(Path(self.root_dir), reports=self._reports, api_docs=self._api_docs, watchlist=self._watchlist)
-        return {**known, "home": self.base_url}
+        return {**known, "home": self.base_url, "bundle": self._bundle_address}
 
     def init_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = super().init_settings()
         server_env = settings["jinja2_env"]
         server_env.loader = jinja2.ChoiceLoader([jinja2.FileSystemLoader(self.template_paths), server_env.loader])
+        if not os.environ.get("QUANTKIT_NO_BUNDLE"):
+            bundle = build(self.static_paths, self.labextensions_path)
+            self._bundle_address = f"{url_path_join(self.base_url, 'voila/quantkit/bundle.js')}?v={bundle.digest}"
+            settings["quantkit_bundle"] = bundle
+            settings["quantkit_bundle_packed"] = (
+                bundle.compressed() if self.tornado_settings.get("compress_response") else b""
+            )
         server_env.globals["include_url"] = partial(include_url, TEMPLATE, self.base_url)
-        self.voila_configuration.config.VoilaConfiguration.resources = {"quantkit": {"top_sent": True}}
+        self.voila_configuration.config.VoilaConfiguration.resources = {
+            "quantkit": {"top_sent": True, "bundle": self._bundle_address}
+        }
         return {
             **settings,
             "quantkit_frame": self._frame,
@@ -214,6 +242,7 @@ class DashboardServer(Voila):
                 {**own, "template_paths": self.template_paths, "config": self.config},
             ),
             (url_path_join(base, r"/reports/(.*)"), _Reports),
+            (url_path_join(base, r"/voila/quantkit/bundle\.js"), _Bundle),
             (url_path_join(base, r"/api/kernels/(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)/channels"), _Channels),
             *super().init_handlers(),
         ]
