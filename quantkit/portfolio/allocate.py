@@ -286,10 +286,10 @@ def explain(problem: Problem, wish: Wish) -> tuple[InfeasibleError, Problem, Arr
             amount = annualise_volatility(amount, periods_per_year=periods)
         told[name] = float(amount)
     symbols = problem.feasible.symbols
-    gave = "; ".join(f"{name} relaxed by {percent(amount)}" for name, amount in told.items())
+    gave = _few([f"{name} relaxed by {percent(amount)}" for name, amount in told.items()])
     held = _largest(symbols, weights)
     error = InfeasibleError(
-        f"no portfolio meets all of: {'; '.join(found.binding)}; {problem.feasible.net_name}. "
+        f"no portfolio meets all of: {_few(found.binding)}; {problem.feasible.net_name}. "
         f"The nearest that exists, with {gave}: {held}",
         binding=found.binding,
         relaxed=told,
@@ -350,6 +350,10 @@ def _largest(symbols: Sequence[str], weights: Array, count: int = 8) -> str:
     order = [at for at in np.argsort(-np.abs(weights), kind="stable") if abs(weights[at]) > 5e-5]
     named = ", ".join(f"{symbols[at]} {percent(weights[at])}" for at in order[:count])
     return named + (f" and {len(order) - count} more" if len(order) > count else "")
+
+
+def _few(names: Sequence[str], count: int = 8) -> str:
+    return "; ".join(names[:count]) + (f"; and {len(names) - count} more" if len(names) > count else "")
 
 
 def _plain(values: Mapping[str, float] | pd.Series | None) -> dict[str, float] | None:

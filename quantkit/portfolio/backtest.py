@@ -21,6 +21,7 @@ from quantkit.portfolio.base import PortfolioBacktest
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints
 from quantkit.portfolio.critical_line import CriticalLine
 from quantkit.portfolio.evaluation import measure, sharpe_difference, wealth_returns
+from quantkit.portfolio.forecast_views import walk_forecasts
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS, Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
 from quantkit.portfolio.universe import Universe, prepare
@@ -134,7 +135,7 @@ def compare(
         Annual; earned on what is not invested, and subtracted in Sharpe ratios.
     periods_per_year : float
     horizon, model
-        For the estimator ``forecast``, which walks the model forward anew at every decision.
+        For the estimator ``forecast``: the model is walked forward once over all of the past, not only the window.
     trials : sequence of float
         Sharpe ratios per period of further strategies that were tried on these prices.
     draws : int
@@ -316,6 +317,10 @@ def _walk(
             f"no {rebalance} ends between {clean.index[engine.min_train - 1]:%Y-%m-%d}, when there are enough returns "
             f"to decide on, and {clean.index[-1]:%Y-%m-%d}"
         )
+    walks = None
+    if estimate["expected_returns"] == "forecast":
+        asked = {"model": estimate["model"], "horizon": estimate["horizon"], "progress": progress}
+        walks = walk_forecasts(clean, whole=True, **asked)
     runs = {name: _Run({}, {}, {}) for name in wishes}
     accounts: dict[str, Account] = {}
     row = steps[0].origin
@@ -326,7 +331,9 @@ def _walk(
             _pass(row, returns, runs, accounts, cost, rate)
         past = clean.iloc[step.train].copy()
         moving = (past.to_numpy() != past.to_numpy()[:1]).any(axis=0)
-        moments, failure = _estimated(past.loc[:, moving], estimate)
+        moments, failure = _estimated(
+            past.loc[:, moving], {**estimate, "forecasts": None if walks is None else walks.at(step.origin)}
+        )
         seen = simple_returns(past.loc[:, moving]).to_numpy()
         lines: dict[bytes, CriticalLine | None] = {}
         for name, wish in wishes.items():

@@ -17,6 +17,8 @@ __all__ = ["Diagnosis", "diagnose"]
 
 # Relaxed by exactly the least amount, the set is a single point, which no solver likes.
 _ROOM = 1e-7
+# Limits that are tried one by one.
+_FEW = 60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +28,8 @@ class Diagnosis:
     Attributes
     ----------
     binding : tuple of str
-        An irreducible set of limits, in words, that cannot hold together with the budget: any one left out, the rest
-        can.
+        A set of limits, in words, that cannot hold together with the budget; up to 60 of them irreducible: any one
+        left out, the rest can.
     relaxed : dict of limit to float
         Least changes with which a portfolio exists, in the limit's own unit (per period for return and volatility).
     weights : array, shape (N,)
@@ -82,6 +84,7 @@ class _Elastic:
         import cvxpy as cp
 
         self.cp = cp
+        self.prices: dict[str, float] = {}
         self.problem = problem
         feasible = problem.feasible
         self.weights = cp.Variable(feasible.size)
@@ -137,18 +140,28 @@ class _Elastic:
         slack = {name: cp.Variable(nonneg=True) for _, _, name in self.sides}
         soft = [left <= right + slack[name] * (self.spans[name] / self.units[name]) for left, right, name in self.sides]
         solve(cp.Problem(cp.Minimize(cp.sum(cp.hstack(list(slack.values())))), [*self.hard, *soft]))
+        for (_, _, name), limit in zip(self.sides, soft, strict=True):
+            price = float(np.abs(limit.dual_value).sum()) * self.spans[name] / self.units[name]
+            self.prices[name] = self.prices.get(name, 0.0) + price
         found = {name: float(each.value) * self.spans[name] for name, each in slack.items()}
         return np.asarray(self.weights.value), found
 
     def conflict(self, tight: Collection[str]) -> tuple[str, ...]:
-        """An irreducible conflicting set, by leaving out one limit after the other; relaxed ones are tried last."""
+        """A conflicting set, made irreducible by leaving out one limit after the other; relaxed ones are tried last.
+
+        Limits that cost nothing in :meth:`relax` take no part in the conflict. Where more than 60 are left they are
+        given as they are: each trial solves a program.
+        """
+        dear = max(self.prices.values())
         names = [name for _, _, name in self.sides]
-        kept = [name for name in names if name not in tight] + [name for name in names if name in tight]
-        if len(kept) > 60:
-            kept = self._suspects(kept)
-        for name in list(kept):
-            if not self._possible([each for each in kept if each != name]):
-                kept.remove(name)
+        paid = [name for name in names if self.prices[name] > 1e-6 * dear or name in tight]
+        if self._possible(paid):
+            paid = names
+        kept = [name for name in paid if name not in tight] + [name for name in paid if name in tight]
+        if len(kept) <= _FEW:
+            for name in list(kept):
+                if not self._possible([each for each in kept if each != name]):
+                    kept.remove(name)
         return tuple(sorted(kept, key=names.index))
 
     def _possible(self, names: Collection[str]) -> bool:
@@ -159,20 +172,6 @@ class _Elastic:
         except InfeasibleProgramError:
             return False
         return True
-
-    def _suspects(self, names: list[str]) -> list[str]:
-        """With many limits: halves that can be left out at once are, before single ones are tried."""
-        step = len(names) // 2
-        while step >= 1:
-            at = 0
-            while at < len(names):
-                rest = names[:at] + names[at + step :]
-                if self._possible(rest):
-                    at += step
-                else:
-                    names = rest
-            step = step // 2 if len(names) > 60 else 0
-        return names
 
 
 def _relaxed(problem: Problem, amounts: dict[str, float], needs: str) -> Problem:

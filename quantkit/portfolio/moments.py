@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from quantkit.core.returns import annualise_mean, per_period_rate, simple_return
 from quantkit.portfolio.constraints import Array, weights_vector
 from quantkit.portfolio.universe import MIN_HISTORY, Universe, prepare
 from quantkit.portfolio.views import MARKET_RISK_AVERSION, View, as_views, black_litterman, implied_returns
+
+if TYPE_CHECKING:
+    from quantkit.portfolio.forecast_views import ForecastView
 
 __all__ = ["COVARIANCES", "EXPECTED_RETURNS", "Context", "Estimate", "Moments", "estimate_moments"]
 
@@ -90,6 +93,8 @@ class Context:
         Periods until the next rebalancing.
     model : str
         Forecasting model behind ``forecast``.
+    forecasts : mapping of symbol to ForecastView or None
+        What it says, where that is known already.
     progress : Progress
     """
 
@@ -101,6 +106,7 @@ class Context:
     periods_per_year: float
     horizon: int
     model: str
+    forecasts: Mapping[str, ForecastView] | None = None
     progress: Progress = silent
 
 
@@ -143,6 +149,7 @@ def estimate_moments(
     horizon: int = 21,
     model: str = "arima",
     min_history: int = MIN_HISTORY,
+    forecasts: Mapping[str, ForecastView] | None = None,
     progress: Progress = silent,
 ) -> Moments:
     """Estimate expected returns and covariance from prices.
@@ -170,6 +177,8 @@ def estimate_moments(
         Of :data:`quantkit.forecast.FORECASTERS`, for ``forecast``.
     min_history : int
         Fewest returns that the assets must share.
+    forecasts : mapping of symbol to ForecastView
+        What ``forecast`` is to take instead of walking the model forward.
 
     Raises
     ------
@@ -206,6 +215,7 @@ def estimate_moments(
         periods_per_year=periods_per_year,
         horizon=horizon,
         model=model,
+        forecasts=forecasts,
         progress=progress,
     )
     estimate = mean_of(returns, cov, context)
@@ -361,9 +371,13 @@ def _black_litterman(returns: Array, cov: Array, context: Context) -> Estimate:
 @EXPECTED_RETURNS.add("forecast")
 def _forecast(returns: Array, cov: Array, context: Context) -> Estimate:
     """What the market's weights imply, blended with forecasts as far as they have shown skill out of sample."""
-    from quantkit.portfolio.forecast_views import forecast_views
+    from quantkit.portfolio.forecast_views import walk_forecasts
 
-    found = forecast_views(context.prices, model=context.model, horizon=context.horizon, progress=context.progress)
+    found = context.forecasts
+    if found is None:
+        walks = walk_forecasts(context.prices, model=context.model, horizon=context.horizon, progress=context.progress)
+        found = walks.at(len(context.prices) - 1)
+    found = {symbol: found[symbol] for symbol in context.prices.columns}
     skilled = {symbol: each for symbol, each in found.items() if each.r_squared > 0.0}
     picks = np.array([[float(symbol == column) for column in context.prices] for symbol in skilled])
     values = np.array([each.expected_return for each in skilled.values()])

@@ -15,10 +15,11 @@ import pytest
 from quantkit.core.errors import Cancelled, DataError, UsageError
 from quantkit.data.base import HistoryQuery
 from quantkit.data.sample import SampleProvider
-from quantkit.portfolio import OBJECTIVES, SAMPLE_NOTE, PortfolioBacktest, backtest, compare
+from quantkit.portfolio import OBJECTIVES, SAMPLE_NOTE, PortfolioBacktest, backtest, compare, estimate_moments
 from quantkit.portfolio.account import Account, follow
 from quantkit.portfolio.backtest import rebalance_rows
 from quantkit.portfolio.evaluation import sharpe_difference
+from quantkit.portfolio.forecast_views import walk_forecasts
 from quantkit.risk.measures import annual_return
 
 QUICK = {"min_train": 60, "window": 120, "draws": 100}
@@ -110,6 +111,24 @@ def test_with_turnover_and_a_benchmark_the_future_is_unseen_too(prices: pd.DataF
     assert honest.wealth.loc[:before].equals(other.wealth.loc[:before])
     # The first purchase is free of the limit; later ones keep to it, but for the drift of the day in between.
     assert (honest.turnover.iloc[1:] < 0.25).all()
+
+
+def test_forecasts_are_believed_only_on_outcomes_known_at_the_decision() -> None:
+    prices = walk(count=700, seed=6)
+    at = rebalance_rows(prices.index, "1mo")[24] + 1
+    corrupted = prices.copy()
+    corrupted.iloc[at:] *= np.random.default_rng(9).uniform(0.2, 5.0, corrupted.iloc[at:].shape)
+    asked = {"objective": "max_sharpe", "expected_returns": "forecast", "model": "naive", "horizon": 10, **QUICK}
+    honest, other = (backtest(each, **asked) for each in (prices, corrupted))
+    before = prices.index[at - 1]
+    assert honest.weights.loc[:before].equals(other.weights.loc[:before])
+    # Naive beats the prevailing mean now and then, so that the prior is not all there is.
+    prior = backtest(prices, **{**asked, "expected_returns": "black_litterman"})
+    assert not honest.weights.loc[:before].equals(prior.weights.loc[:before])
+    late = estimate_moments(prices.iloc[:at], expected_returns="forecast", model="naive", horizon=10)
+    walked = walk_forecasts(prices, model="naive", horizon=10, whole=True).at(at - 1)
+    again = estimate_moments(prices.iloc[:at], expected_returns="forecast", model="naive", horizon=10, forecasts=walked)
+    assert again.mu.equals(late.mu)
 
 
 def test_a_decision_trades_lag_sessions_later(prices: pd.DataFrame) -> None:
