@@ -14,6 +14,7 @@ import pytest
 from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
 
 from quantkit.serve import assets
+from quantkit.serve.bundle import build
 from quantkit.serve.config import EXTENSIONS, dashboards_folder, voila_json
 from quantkit.serve.server import PROTOCOL
 from quantkit.ui.theme import THEMES
@@ -158,6 +159,24 @@ def test_only_the_extensions_that_are_needed_are_sent(server):
     text = fetch(server.address("plain"))[2]
     config = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', text, re.S)[1])
     assert {extension["name"] for extension in config["federated_extensions"]} == set(EXTENSIONS)
+
+
+def test_the_scripts_come_as_one_file_that_the_browser_keeps(server, visit):
+    visitor = visit()
+    scripts = []
+    visitor.page.on("request", lambda asked: scripts.append(asked.url) if asked.resource_type == "script" else None)
+    visitor.open(server.address("live"))
+    chunks = [url for url in scripts if re.search(r"/voila/(static|labextensions)/", url) and "remoteEntry" not in url]
+    assert len(chunks) < 10, f"python -m quantkit.serve.bundle records what is missing: {chunks}"
+    (bundle,) = {url for url in scripts if "bundle.js?v=" in url}
+    assert "immutable" in fetch(bundle)[1]["Cache-Control"]
+
+
+def test_every_script_in_the_list_is_installed():
+    from voila.paths import collect_static_paths
+    from voila.utils import get_voila_labextensions_path
+
+    assert build(collect_static_paths(["voila"], "base"), get_voila_labextensions_path()).missing == ()
 
 
 def test_the_search_box_asks_the_living_kernel_and_the_address_follows(server, visit):
