@@ -105,6 +105,7 @@ class CandleChart(widgets.VBox):
             marks=[mark for layer in self.layers for mark in layer.marks],
             axes=[self.time_axis, self.price_axis, *(axis for layer in self.layers for axis in layer.axes)],
             animation_duration=0, padding_x=0, padding_y=0, min_aspect_ratio=0.01, max_aspect_ratio=1000,
+            display_toolbar=False,
             fig_margin={"top": 8, "bottom": 24, **MARGIN},
             layout=widgets.Layout(width="100%", height=height, min_width="0", min_height="0"),
         )  # fmt: skip

@@ -36,6 +36,7 @@ class Navigator:
         self.brush = bq.interacts.BrushIntervalSelector(scale=self.x, marks=[self.line])
         self.figure = bq.Figure(
             marks=[self.line], axes=[], interaction=self.brush, animation_duration=0, padding_x=0, padding_y=0,
+            display_toolbar=False,
             fig_margin={"top": 2, "bottom": 2, **margin}, min_aspect_ratio=0.01, max_aspect_ratio=1000,
             layout=widgets.Layout(width="100%", height="44px", min_width="0", min_height="0"),
         )  # fmt: skip
