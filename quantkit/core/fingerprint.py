@@ -23,7 +23,8 @@ __all__ = ["code_version", "data_hash", "fingerprint"]
 _COMPUTING = ("core", "forecast", "risk", "portfolio")
 # bottleneck is nobody's dependency here, but pandas takes its reductions where it is installed: other last digits.
 _LIBRARIES = ("numpy", "pandas", "scipy", "statsmodels", "arch", "scikit-learn", "xgboost-cpu", "keras", "jax",
-              "PyPortfolioOpt", "cvxpy", "cvxcla", "bottleneck")  # fmt: skip
+              "PyPortfolioOpt", "cvxpy", "cvxcla", "cvx-linalg",
+              "clarabel", "bottleneck")  # fmt: skip
 
 
 @lru_cache(maxsize=1)

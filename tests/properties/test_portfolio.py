@@ -15,7 +15,7 @@ from quantkit.portfolio.problem import NoExcessReturnError, Problem
 from quantkit.portfolio.programs import InfeasibleProgramError
 from quantkit.portfolio.tail_loss import conditional_value_at_risk
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+QUICK = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 
 
 @st.composite
