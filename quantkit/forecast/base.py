@@ -167,7 +167,8 @@ class Forecast(Result):
         Mean of the next step.
     predicted_volatility : float
         Standard deviation of the next step's return, a decimal: that of
-        :func:`quantkit.risk.volatility.next_volatility` on the last five years, as in the default risk report.
+        :func:`quantkit.risk.volatility.next_volatility` on the last five years, as in the default risk report. On
+        minute bars it is the scale of the interval, which knows when the next step lies beyond a session's gap.
     trend : {"UP", "DOWN"}
     trend_probability : float
         Probability of that direction for the next step, in [0.5, 1].

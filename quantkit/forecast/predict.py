@@ -19,7 +19,6 @@ from quantkit.forecast.evaluate import coverage, skill
 from quantkit.forecast.intervals import FAN, Calibration, calibrate
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
 from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
-from quantkit.risk.volatility import next_volatility
 
 __all__ = ["check_model", "contend", "predict", "refuse_constant"]
 
@@ -183,7 +182,7 @@ def predict(
         level=level,
         steps=steps,
         predicted_price=steps[0].mean,
-        predicted_volatility=_next_volatility(bars, calendar),
+        predicted_volatility=_next_volatility(bars, calendar) if interval == "1d" else float(sigma[0]),
         trend="UP" if up >= 0.5 else "DOWN",
         trend_probability=max(up, 1.0 - up),
         coverage=steps[0].coverage,
@@ -208,6 +207,8 @@ def _scored(walk: Walk, outcomes: Outcomes, plan: Plan, step: int) -> tuple[np.n
 
 def _next_volatility(bars: pd.DataFrame, calendar: str) -> float:
     """The figure that a risk report over five years, its default, gives for the same bars: one quantity, one number."""
+    from quantkit.risk.volatility import next_volatility
+
     recent = bars.loc[period_start("5y", bars.index[-1], calendar) :]
     return next_volatility(simple_returns(prices_from(recent)))[0]
 
