@@ -44,7 +44,7 @@ def refresh() -> bool:
         if STYLESHEET.is_file() and STYLESHEET.read_text(encoding="utf-8") == text:
             return False
         STYLESHEET.write_text(text, encoding="utf-8")
-    except PermissionError:
+    except OSError:
         return False
     return True
 

@@ -124,6 +124,9 @@ def voila_config(*, max_kernels: int, token: str | None, base_url: str, compress
                 "token": token or "",
                 "tornado_settings": {
                     "compress_response": compress,
+                    # Milliseconds: a visitor whose network went silent is given up after half a minute.
+                    "ws_ping_interval": 10_000,
+                    "ws_ping_timeout": 30_000,
                     "headers": {
                         "Content-Security-Policy": CONTENT_POLICY,
                         "Referrer-Policy": "same-origin",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -251,6 +252,8 @@ class DashboardServer(Voila):
         super().initialize(argv)
         # Voila shows what notebooks compute anew, never what is stored in them, which is what trust is about.
         self.log.addFilter(lambda record: "is not trusted" not in record.getMessage())
+        # Tornado reads Jupyter's milliseconds as seconds and warns; it is Jupyter that sends the pings and counts them.
+        logging.getLogger("tornado.general").addFilter(lambda record: "websocket_ping" not in record.getMessage())
 
     def listen(self) -> None:
         server = HTTPServer(self.app)
