@@ -197,7 +197,7 @@ def test_dashboards_that_cannot_start_end_the_run_and_say_why(tmp_path):
     (tmp_path / "broken" / "voila.py").write_text("raise ImportError('this voila is broken')")
     path = os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")])
     with running(tmp_path / "home", "--port", "0", QUANTKIT_SCHEDULER="tcp://127.0.0.1:1", PYTHONPATH=path) as run:
-        assert run.process.wait(120) == 1
+        assert run.process.wait(240) == 1
         text = run.output.read_text()
         assert "dashboard cannot be started" in text
         assert "this voila is broken" in text
