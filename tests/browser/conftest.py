@@ -44,7 +44,8 @@ def chromium() -> str:
     return str(found)
 
 
-@pytest.fixture(scope="session")
+# Playwright keeps an event loop running in its thread: not beyond a module, whose neighbours may want one of their own.
+@pytest.fixture(scope="module")
 def launch() -> Iterator[Callable[[], Any]]:
     """Starts another browser."""
     try:
@@ -56,7 +57,7 @@ def launch() -> Iterator[Callable[[], Any]]:
         yield lambda: play.chromium.launch(executable_path=executable, args=FLAGS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(launch: Callable[[], Any]) -> Iterator[Any]:
     launched = launch()
     yield launched
@@ -74,6 +75,7 @@ class Visitor:
     def open(self, address: str, *, until: str = "ready", seconds: float = 60) -> None:
         self.page.goto(address, wait_until="commit")
         self.page.wait_for_selector(f'html[data-qk="{until}"]', state="attached", timeout=seconds * 1000)
+        self.page.wait_for_load_state()
 
     def said(self, script: str) -> Any:
         return self.page.evaluate(script)
