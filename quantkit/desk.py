@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 import pandas as pd
 
 from quantkit.core.calendars import check_period, parse_time, period_start, periods_per_year
-from quantkit.core.errors import DataError, UsageError
+from quantkit.core.errors import DataError, UnknownSymbolError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
@@ -51,6 +52,7 @@ class Desk:
         self.store = store
         self.market = market
         self._compute: Compute | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def open(cls, settings: Settings | None = None, **overrides: Any) -> Self:
@@ -400,12 +402,15 @@ class Desk:
         points: int = 50,
         *,
         constraints: Mapping[str, Any] | None = None,
-        expected_returns: str = "historical",
+        expected_returns: str = "bayes_stein",
         covariance: str = "ledoit_wolf",
         risk_free: float = 0.0,
         as_of: When = None,
     ) -> Frontier:
-        """The exact efficient frontier of `symbols` under `constraints`, annualised."""
+        """The exact efficient frontier of `symbols` under `constraints`, annualised.
+
+        The estimates are by default those of :meth:`optimize`, so that its portfolios lie on this curve.
+        """
         from quantkit.portfolio import estimate_moments, frontier_of
 
         prices = self.prices(symbols, period=period, as_of=as_of)
@@ -451,10 +456,12 @@ class Desk:
         OBJECTIVES[objective]
         prices = self.prices(symbols, period=period, as_of=as_of)
         question = {"objective": objective, "constraints": constraints, "capital": capital, **options}
-        last = prices.index[-1]
-        # What a share costs is its close; the prices that returns are made of may be adjusted for later dividends.
-        closes = {each: float(self.history(each, start=last, end=last)["close"].iloc[-1]) for each in prices.columns}
-        question["latest_prices"] = closes if capital is not None else None
+        if capital is not None:
+            last = prices.index[-1]
+            # What a share costs is its close; the prices that returns are made of may be adjusted for later dividends.
+            question["latest_prices"] = {
+                each: float(self.history(each, start=last, end=last)["close"].iloc[-1]) for each in prices.columns
+            }
         return self._answer(optimize, (prices,), question, progress)
 
     def backtest(
@@ -486,11 +493,12 @@ class Desk:
     @property
     def compute(self) -> Compute:
         """Where heavy questions run; opened at the first one."""
-        if self._compute is None:
-            from quantkit.compute import open_compute
+        with self._opening:
+            if self._compute is None:
+                from quantkit.compute import open_compute
 
-            self._compute = open_compute(self.settings, self.store)
-        return self._compute
+                self._compute = open_compute(self.settings, self.store)
+            return self._compute
 
     def _answer(
         self,
@@ -503,7 +511,9 @@ class Desk:
         from quantkit.compute import Task
 
         known = [frame for frame in data if frame is not None]
-        key = fingerprint({"function": function.__name__, **question}, *known)
+        # What an answer says of its data beside the numbers: the sample's caveats, indicative currency figures.
+        about = [{name: frame.attrs.get(name) for name in ("source", "price_basis")} for frame in known]
+        key = fingerprint({"function": function.__name__, "about": about, **question}, *known)
         task = Task(function=function, data=data, question={**question, "fingerprint": key}, fingerprint=key)
         kept = self.store.result(key)
         return self.compute.run(task, progress=progress) if kept is None else task.result(kept)
@@ -520,10 +530,15 @@ class Desk:
         """Returns (or prices) of what `symbols` are held against; None where the default one cannot be compared."""
         if benchmark is None or [check_symbol(benchmark)] == symbols:
             return None
-        instrument = self.market.instrument(benchmark)
-        interval = about["interval"]
+        interval, asked_for = about["interval"], benchmark != DEFAULT_BENCHMARK
+        try:
+            instrument = self.market.instrument(benchmark)
+        except UnknownSymbolError:
+            if asked_for:
+                raise
+            return None
         comparable = interval in instrument.intervals and instrument.currency == about["currency"]
-        if not comparable and benchmark == DEFAULT_BENCHMARK:
+        if not comparable and not asked_for:
             return None
         if instrument.currency != about["currency"]:
             raise DataError(

@@ -170,11 +170,15 @@ class Market:
             raise NoDataError(f"{symbol} has no {interval} bars here; it has {', '.join(instrument.intervals)}")
         with self._fetching:
             if self.store.fetched(symbol, interval) is None:
-                self._fetch(HistoryQuery(symbol, interval))
+                self._fetch(self._provider_of(instrument), HistoryQuery(symbol, interval))
         return self.instrument(symbol)
 
-    def _fetch(self, query: HistoryQuery) -> None:
-        provider = self.providers[0]
+    def _provider_of(self, instrument: Instrument) -> Provider:
+        """The provider that named the instrument, else the preferred one."""
+        named = (provider for provider in self.providers if provider.name == instrument.source)
+        return next(named, self.providers[0])
+
+    def _fetch(self, provider: Provider, query: HistoryQuery) -> None:
         extract = provider.normalise(provider.extract(provider.build(query)), query)
         instrument = extract.instrument
         cleaned = clean(

@@ -179,3 +179,36 @@ def test_a_backtest_on_the_sample_says_what_the_sample_is(shared_desk):
     backtest = shared_desk.backtest(["KO", "PG", "XOM"], "equal_weight", period="5y")
     assert any("hindsight" in note for note in backtest.notes)
     assert {"equal_weight", "1/N", "benchmark"} <= set(backtest.measures.index)
+
+
+def test_an_allocation_lies_on_the_frontier_of_the_same_question(shared_desk):
+    symbols = ["AAPL", "JNJ", "KO", "XOM"]
+    allocation, frontier = shared_desk.optimize(symbols), shared_desk.frontier(symbols)
+    np.testing.assert_allclose(allocation.weights, frontier.weights_at(allocation.expected_return), atol=1e-6)
+
+
+def test_a_later_provider_answers_for_what_it_alone_knows(tmp_path):
+    with Desk.open(home=tmp_path, provider=("files", "sample")) as desk:
+        assert desk.quote("AAPL").source == "sample"
+
+
+def test_the_default_benchmark_is_left_out_where_nobody_has_it(tmp_path, shared_desk):
+    from quantkit.data.files import import_file, write_table
+
+    write_table(shared_desk.history("KO", period="max"), tmp_path / "ko.csv")
+    with Desk.open(home=tmp_path, provider=("files",)) as desk:
+        import_file(desk.store, tmp_path / "ko.csv", symbol="MINE")
+        assert desk.risk("MINE", period="1y").benchmark == ""
+        with pytest.raises(UnknownSymbolError, match="SPY"):
+            desk.risk("MINE", period="1y", benchmark="SPY")
+
+
+def test_the_same_prices_from_another_source_are_another_question(tmp_path, shared_desk):
+    from quantkit.data.files import import_file, write_table
+
+    write_table(shared_desk.history("NVDA", period="max"), tmp_path / "nvda.parquet")
+    with Desk.open(home=tmp_path, provider=("files",)) as desk:
+        import_file(desk.store, tmp_path / "nvda.parquet", symbol="NVDA")
+        mine, sample = desk.predict("NVDA", model="naive"), shared_desk.predict("NVDA", model="naive")
+    assert mine.steps == sample.steps
+    assert mine.fingerprint != sample.fingerprint
