@@ -93,13 +93,22 @@ def text(visitor: Any, selector: str) -> str:
     return " ".join(visitor.page.inner_text(selector).split())
 
 
-def wait_for(visitor: Any, selector: str, part: str, seconds: float = 20) -> str:
-    """Text of `selector` once it holds `part`."""
+def eventually(visitor: Any, read: Callable[[], str], part: str, what: str, seconds: float = 20) -> str:
+    """What `read` gives once it holds `part`: the parts of a page follow one change in messages of their own."""
     end = time.monotonic() + seconds
-    while part not in (said := text(visitor, selector)):
-        assert time.monotonic() < end, f"{selector} says {said!r}, not {part!r}"
+    while part not in (said := read()):
+        assert time.monotonic() < end, f"{what} says {said!r}, not {part!r}"
         visitor.page.wait_for_timeout(50)
     return said
+
+
+def wait_for(visitor: Any, selector: str, part: str) -> str:
+    """Text of `selector` once it holds `part`."""
+    return eventually(visitor, lambda: text(visitor, selector), part, selector)
+
+
+def wait_for_address(visitor: Any, part: str) -> None:
+    eventually(visitor, lambda: address(visitor), part, "the address")
 
 
 def readout_of(bar: Any) -> list[str]:
@@ -160,11 +169,11 @@ def test_a_click_in_the_watchlist_switches_everything(screen: Screen, shared_des
     bar, quote = shared_desk.history("NVDA", period="max").iloc[-1], shared_desk.quote("NVDA")
     said = wait_for(screen, READOUT, f"C{bar.close:,.2f}")
     assert all(figure in said for figure in readout_of(bar))
-    assert text(screen, "[data-qk-last]") == f"{quote.close:,.2f}"
-    assert "symbol=NVDA" in address(screen)
-    assert screen.page.get_attribute('tr[data-symbol="NVDA"]', "class") == "on"
-    assert screen.page.input_value("#qk-symbol") == "NVDA"
-    assert screen.page.title().startswith("NVDA")
+    assert wait_for(screen, "[data-qk-last]", f"{quote.close:,.2f}") == f"{quote.close:,.2f}"
+    wait_for_address(screen, "symbol=NVDA")
+    screen.page.wait_for_selector('tr.on[data-symbol="NVDA"]')
+    eventually(screen, lambda: screen.page.input_value("#qk-symbol"), "NVDA", "the search box")
+    eventually(screen, screen.page.title, "NVDA", "the title")
 
 
 def test_the_watchlist_shows_desk_s_quotes(screen: Screen, shared_desk: Desk) -> None:
@@ -185,8 +194,8 @@ def test_a_symbol_typed_in_the_header_is_shown(screen: Screen, shared_desk: Desk
     screen.page.keyboard.press("Enter")
     said = wait_for(screen, READOUT, f"C{shared_desk.quote('KO').close:,.2f}")
     assert "indicative, adjusted" in said
-    assert "indicative, adjusted" in text(screen, ".qk-venue")
-    assert "symbol=KO" in address(screen)
+    wait_for(screen, ".qk-venue", "indicative, adjusted")
+    wait_for_address(screen, "symbol=KO")
 
 
 def test_an_unknown_symbol_is_said_and_never_an_empty_chart(open_stock: Any) -> None:
@@ -221,7 +230,7 @@ def test_a_script_in_the_address_is_only_text(open_stock: Any, query: str) -> No
 
 def test_range_buttons_show_their_span_and_bring_it_back(screen: Screen) -> None:
     choose_range(screen, "5Y", "2020")
-    assert "period=5y" in address(screen)
+    wait_for_address(screen, "period=5y")
     choose_range(screen, "1M", "Sep")
     screen.page.locator(".qk-plot").dblclick(position={"x": 300, "y": 200})
     screen.page.wait_for_function(f"{TICKS}.includes('2015')")
@@ -337,7 +346,7 @@ def test_the_forecast_arrives_beside_the_chart_as_desk_made_it(screen: Screen, s
     chip = '.qk-chip-button:has-text("Forecast")'
     screen.page.click(chip)
     screen.page.wait_for_selector("[data-qk-forecast]", state="detached")
-    assert "overlays=" in address(screen)
+    wait_for_address(screen, "overlays=")
     screen.page.click(chip)
     screen.page.wait_for_selector("[data-qk-forecast]")
 
@@ -355,7 +364,7 @@ def test_the_watchlist_is_kept_between_visits(server: Any, visit: Callable[..., 
     visitor.page.hover('tr[data-symbol="AMZN"]')
     visitor.page.click('tr[data-symbol="AMZN"] .qk-watch-remove')
     visitor.page.wait_for_selector('tr[data-symbol="AMZN"]', state="detached")
-    assert "symbol=AAPL" in address(visitor)
+    wait_for_address(visitor, "symbol=AAPL")
     visitor.open(server.address("stock", "symbol=MSFT"))
     visitor.page.wait_for_selector('tr[data-symbol="XOM"]')
     assert visitor.page.locator('tr[data-symbol="AMZN"]').count() == 0
