@@ -52,13 +52,19 @@ def blas_threads(frame: pd.DataFrame) -> Numbers:
     return Numbers(pd.Series([float(each["num_threads"]) for each in threadpool_info()]), os.getpid())
 
 
-def steps(frame: pd.DataFrame, *, count: int, pause: float, log: str, progress: Progress = silent) -> Numbers:
-    """Takes ``count * pause`` seconds; `log` gets ``begun``, then ``ended`` or ``stopped``, each with the process."""
+def steps(
+    frame: pd.DataFrame, *, count: int, pause: float, log: str, swift: str = "", progress: Progress = silent
+) -> Numbers:
+    """Takes ``count * pause`` seconds; `log` gets ``begun``, then ``ended`` or ``stopped``, each with the process.
+
+    Processes that are named in the file `swift` do not pause, from when they are.
+    """
     _write(log, "begun")
     try:
         for step in range(count):
             progress(step, count, "stepping")
-            time.sleep(pause)
+            if not (swift and str(os.getpid()) in Path(swift).read_text().split()):
+                time.sleep(pause)
     except BaseException:
         _write(log, "stopped")
         raise

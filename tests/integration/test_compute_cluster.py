@@ -365,14 +365,19 @@ def test_a_scheduler_that_is_killed_during_a_question_hands_it_to_the_fallback(b
     broken.start_workers(1)
     ways = [str(broken.address_file), broken.address_file.read_text().strip()]
     faces = [Asker(tmp_path / f"home{n}", way, stack) for n, way in enumerate(ways)]
-    task = ask(tasks.steps, count=30, pause=0.1, log=log)
+    # A minute on the worker, so that on no machine it has answered before the askers notice.
+    swift = tmp_path / "swift"
+    swift.write_text(str(os.getpid()))
+    task = ask(tasks.steps, count=600, pause=0.1, swift=str(swift), log=log)
     with ThreadPoolExecutor(2) as askers:
         asking = [askers.submit(face.compute.run, task) for face in faces]
         wait_until(lambda: tasks.lines(log) == ["begun"], asking=asking[0])
         time.sleep(0.5)
         broken.scheduler.kill()
         assert [each.result(30).answered_by for each in asking] == [os.getpid()] * 2
-    assert broken.workers[0].wait(20) != 0
+    (worker,) = broken.workers
+    swift.write_text(str(worker.pid))
+    assert worker.wait(20) != 0
 
 
 def test_an_interpreter_that_used_a_frozen_cluster_ends_at_once(broken, tmp_path):
