@@ -61,10 +61,15 @@ soak: $(VENV)/.dev
 screens: $(VENV)/.dev
 	$(BIN)/python tools/screens.py
 
-# Pins every version, by name; kept pins stay where they still fit.
+# Pins every version, by name; kept pins stay where they still fit. The condition that all share (pyproject.toml says
+# where the pins hold) is taken off each line.
+EVERYWHERE := ((platform_machine == 'arm64' and sys_platform == 'darwin') or sys_platform == 'linux' or sys_platform == 'win32')
 constraints: $(VENV)/.dev
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
 		--no-emit-index-url pyproject.toml tools/pins.in -o constraints.txt
+	sed -i.old -e "s/ and $(EVERYWHERE)//" -e "s/python_full_version < '3.15' and //" \
+		-e "s/ ; python_full_version < '3.15'$$//" -e "s/ and python_full_version < '3.15'//" constraints.txt
+	rm constraints.txt.old
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache screenshots
