@@ -139,14 +139,18 @@ def risk(
     for left, right in zip(shown[:half], [*shown[half:], ("", "")], strict=False):
         table.add_row(*left, *right)
     print_table(table)
+    ahead = "next period" if horizon == 1 else f"next {horizon} periods"
     tails = new_table(
-        f"{level:.4g} VaR and ES, {horizon} ahead, {answer.side}",
-        [("method", "left"), "VaR", "ES", "breaches", "expected", "p Kupiec", ("", "left")],
+        f"VaR and ES of the {ahead} at {100 * level:.4g} %, {answer.side}, each with its backtest",
+        [("method", "left"), "VaR", "ES", "breaches", "expected", "p Kupiec", "p cond.", "power", ("verdict", "left")],
+        caption="Rejected: Kupiec's test or conditional coverage says so at 5 %. Power: the chance that Kupiec's test "
+        "catches a model with twice the breaches it should have.",
     )
     for method, row in answer.to_frame().iterrows():
         tails.add_row(
             str(method), percent(row["value_at_risk"]), percent(row["expected_shortfall"]), number(row["breaches"], 0),
-            number(row["expected"], 1), number(row["p_kupiec"], 3), str(row["verdict"]),
+            number(row["expected"], 1), number(row["p_kupiec"], 3), number(row["p_conditional"], 3),
+            percent(row["power"], 0), str(row["verdict"]),
         )  # fmt: skip
     print_table(tails)
 
