@@ -24,7 +24,7 @@ from quantkit.settings import Settings
 if TYPE_CHECKING:
     from quantkit.compute import Compute
     from quantkit.forecast import Forecast, Leaderboard
-    from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest
+    from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.risk import Correlation, RiskReport, Stress
 
 __all__ = ["DEFAULT_BENCHMARK", "Desk"]
@@ -489,6 +489,29 @@ class Desk:
         beside = None if index is None else index.reindex(prices.index).dropna()
         question = {"objective": objective, "rebalance": rebalance, "cost_bps": cost_bps, **options}
         return self._answer(backtest, (prices, beside), question, progress)
+
+    def stability(
+        self,
+        symbols: Iterable[str] | str,
+        objective: str = "max_sharpe",
+        constraints: Mapping[str, Any] | None = None,
+        *,
+        period: str = "5y",
+        draws: int = 100,
+        as_of: When = None,
+        progress: Progress = silent,
+        **options: Any,
+    ) -> Stability:
+        """How far the weights of :meth:`optimize` move on `draws` histories drawn from the same returns.
+
+        `options` are those of :meth:`optimize` that the estimates and the objective take.
+        """
+        from quantkit.portfolio import OBJECTIVES, stability
+
+        OBJECTIVES[objective]
+        prices = self.prices(symbols, period=period, as_of=as_of)
+        question = {"objective": objective, "constraints": constraints, "draws": draws, **options}
+        return self._answer(stability, (prices,), question, progress)
 
     @property
     def compute(self) -> Compute:

@@ -162,6 +162,7 @@ def optimize(
     period: Period = "5y",
     constraints: Annotated[Path | None, typer.Option(help="JSON file of constraints")] = None,
     risk_free: Annotated[float, typer.Option(help="Annual, a decimal")] = 0.0,
+    stability: Annotated[bool, typer.Option("--stability", help="Also how far the weights would move")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose weights for an objective, and shares for a capital."""
@@ -175,6 +176,11 @@ def optimize(
             print_json(optimize_body(answer, desk.frontier(symbols, constraints=limits, **asked),
                                      desk.backtest(symbols, objective, constraints=limits)))  # fmt: skip
             return
+        shaken = (
+            watched("stability", lambda told: desk.stability(symbols, objective, limits, progress=told, **asked))
+            if stability
+            else None
+        )
     columns: Columns = [("symbol", "left"), "weight", "expected", "volatility", "risk share"]
     table = new_table(
         answer.objective, [*columns, *(("shares", "value") if answer.shares is not None else ())],
@@ -187,6 +193,16 @@ def optimize(
             cells += [f"{row['shares']:,.6g}", number(row["value"])]
         table.add_row(str(name), *cells)
     print_table(table)
+    if shaken is not None:
+        moves = new_table(
+            "Stability of the weights",
+            [("symbol", "left"), "weight", "5 %", "95 %", "moved by its mean"],
+            caption=shaken.in_words() + " The last column: the share of capital that moves when the symbol's expected "
+            "return is higher by one standard error.",
+        )
+        for name, row in shaken.to_frame().iterrows():
+            moves.add_row(str(name), *(percent(each, 1) for each in row))
+        print_table(moves)
 
 
 def backtest(

@@ -175,6 +175,14 @@ def test_an_allocation_buys_whole_shares_at_the_close_it_was_decided_on(shared_d
     assert shares.value.sum() + shares.leftover_cash == pytest.approx(10_000)
 
 
+def test_stability_is_of_the_weights_that_were_chosen(shared_desk):
+    symbols = ["AAPL", "MSFT", "JPM", "XOM"]
+    shaken = shared_desk.stability(symbols, draws=20)
+    pd.testing.assert_series_equal(shaken.weights, shared_desk.optimize(symbols).weights, check_names=False)
+    assert (shaken.lower <= shaken.upper).all()
+    assert 0.0 < shaken.moved < 1.0
+
+
 def test_a_backtest_on_the_sample_says_what_the_sample_is(shared_desk):
     backtest = shared_desk.backtest(["KO", "PG", "XOM"], "equal_weight", period="5y")
     assert any("hindsight" in note for note in backtest.notes)
