@@ -15,14 +15,20 @@ __all__ = [
     "ComputeError",
     "DataError",
     "InfeasibleError",
+    "KeyRefusedError",
+    "MarketClosedError",
     "NoDataError",
+    "NonsenseError",
+    "NotEntitledError",
     "ProviderError",
     "QuantkitError",
     "SettingsError",
     "StoreError",
+    "ThrottledError",
     "UnknownChoiceError",
     "UnknownSymbolError",
     "UsageError",
+    "VendorDownError",
 ]
 
 
@@ -72,11 +78,62 @@ class DataError(QuantkitError, ValueError):
     title = "Unusable data"
 
 
+class MarketClosedError(NoDataError):
+    """The vendor has nothing for that time because the exchange was closed; says when it opened last or opens next."""
+
+    title = "Market closed"
+
+
 class ProviderError(QuantkitError):
-    """A market data vendor refused or failed; the message carries the vendor's own words."""
+    """A market data vendor refused or failed; the message carries the vendor's own words.
+
+    Every kind of it is a reason to ask the next vendor in the order of preference. A symbol that a vendor does not
+    know is none, and is no ``ProviderError``.
+    """
 
     exit_code = 4
     title = "Market data vendor"
+
+
+class ThrottledError(ProviderError):
+    """The vendor answers no more questions for now.
+
+    Parameters
+    ----------
+    message : str
+    retry_after : float, optional
+        Seconds until it does again, as far as is known.
+    """
+
+    title = "Vendor limits requests"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class VendorDownError(ProviderError):
+    """The vendor cannot be reached, does not answer in time, or answers that it is broken."""
+
+    title = "Vendor does not answer"
+
+
+class NonsenseError(ProviderError):
+    """The vendor's answer is not in the form that it documents: cut short, a web page, another symbol's."""
+
+    title = "Vendor's answer makes no sense"
+
+
+class KeyRefusedError(ProviderError):
+    """The vendor's key is missing, wrong or expired; says which setting holds it."""
+
+    title = "Vendor key refused"
+
+
+class NotEntitledError(ProviderError):
+    """The vendor has the data, but not for this plan; or does not cover the symbol's exchange at all."""
+
+    title = "Not in the vendor's plan"
 
 
 class StoreError(QuantkitError):

@@ -7,9 +7,10 @@ stand-in to ``extract``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -19,7 +20,10 @@ from quantkit.core.schema import Interval
 if TYPE_CHECKING:
     from quantkit.settings import Settings
 
-__all__ = ["PROVIDERS", "Extract", "HistoryQuery", "Instrument", "PriceBasis", "Provider", "Status"]
+__all__ = [
+    "PROVIDERS", "Extract", "HistoryQuery", "Instrument", "PriceBasis", "Provider", "QuoteQuery", "Status", "StreamBar",
+    "StreamEvent", "Streaming",
+]  # fmt: skip
 
 Status = Literal["live", "delayed", "replay", "sample", "stale", "offline"]
 PriceBasis = Literal["quoted", "adjusted"]
@@ -68,6 +72,16 @@ class HistoryQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteQuery:
+    """The session of one symbol that was last, as it stands: one daily bar, perhaps still forming."""
+
+    symbol: str
+    interval: Interval = "1d"
+    start: pd.Timestamp | None = None
+    end: pd.Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Extract:
     """What one fetch brought, in quantkit's shapes but as the vendor meant it.
 
@@ -83,6 +97,47 @@ class Extract:
     instrument: Instrument
     bars: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"time": [], "kind": [], "value": []}))
+
+
+class StreamBar(NamedTuple):
+    """One finished minute as the vendor itself aggregated it."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One message of a vendor's stream: a trade (or a price that changed), or a minute that the vendor closed.
+
+    Attributes
+    ----------
+    symbol : str
+        In quantkit's spelling.
+    time : Timestamp
+        UTC; of the trade, or the start of the minute in `bar`.
+    price : float
+        Of the trade, or the close of `bar`.
+    size : float or None
+        Shares traded at `price`, where the vendor says.
+    day_volume : float or None
+        Shares traded in the session so far, where the vendor says; it may lag, and it starts again every session.
+    bar : StreamBar or None
+        The minute from `time` on, where the vendor sends minutes; such an event is not a trade.
+    source : str
+        Name of the provider.
+    """
+
+    symbol: str
+    time: pd.Timestamp
+    price: float
+    size: float | None = None
+    day_volume: float | None = None
+    bar: StreamBar | None = None
+    source: str = ""
 
 
 class Provider(Protocol):
@@ -102,6 +157,27 @@ class Provider(Protocol):
 
     def normalise(self, raw: Any, query: HistoryQuery) -> Extract:
         """The vendor's form as bars; pure."""
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """A provider that can also be listened to."""
+
+    name: str
+
+    def stream(self, symbols: Sequence[str], *, stop: threading.Event) -> Iterator[StreamEvent | None]:
+        """The events of one connection, in the order in which they arrive: late and out-of-order ones included.
+
+        Yields None about once a second while nothing arrives, so that the listener can close minutes, look at the
+        clock and judge whether the silence is one (only it knows whether an exchange is open). Ends when `stop` is
+        set. Reconnecting, and filling in what was missed meanwhile, is for whoever listens.
+
+        Raises
+        ------
+        ProviderError
+            ``VendorDownError`` when the connection cannot be made, breaks, or is closed by the vendor, also cleanly;
+            ``KeyRefusedError``, ``NotEntitledError``, ``ThrottledError`` where the vendor says so.
+        """
 
 
 #: Classes made from ``Settings``, by the name used in ``QUANTKIT_PROVIDER``.
