@@ -7,6 +7,7 @@ import pytest
 from quantkit import Desk
 from quantkit.core.errors import DataError, NoDataError, UnknownChoiceError, UnknownSymbolError, UsageError
 from quantkit.core.schema import check_bars, check_prices
+from quantkit.portfolio import SAMPLE_NOTE
 
 ALIGNED = (
     "AAPL AMD AMZN BAC BBY CVX GE GOOG HD JNJ JPM KO LLY META MRK MSFT NFLX NVDA PEP PFE PG RRC UNH WMT XOM".split()
@@ -220,3 +221,17 @@ def test_the_same_prices_from_another_source_are_another_question(tmp_path, shar
         mine, sample = desk.predict("NVDA", model="naive"), shared_desk.predict("NVDA", model="naive")
     assert mine.steps == sample.steps
     assert mine.fingerprint != sample.fingerprint
+
+
+def test_the_caveat_of_the_sample_is_what_the_sample_says(shared_desk):
+    symbols = shared_desk.symbols()
+    span = {"start": "1997-12-31", "end": "2022-12-28"}
+    stocks = symbols.symbol[symbols.intervals.str.contains("1d") & ~symbols.symbol.str.startswith("^")]
+    long = [each for each in stocks if shared_desk.history(each, period="max").index[0].year <= 1990]
+    even = shared_desk.prices(long, **span).pct_change().iloc[1:].mean(axis=1)
+    index = shared_desk.history("^GSPC", **span)["close"]
+    earned = (1.0 + even).prod() ** (252 / len(even)) - 1.0
+    said = f"1/N of its {len(long)} long stocks, rebalanced daily without costs, earned {100 * earned:.1f} % a year"
+    assert said in SAMPLE_NOTE
+    rise = (index.iloc[-1] / index.iloc[0]) ** (252 / (len(index) - 1)) - 1.0
+    assert f"the index file {100 * rise:.1f} %" in SAMPLE_NOTE

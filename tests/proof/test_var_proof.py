@@ -19,7 +19,7 @@ from quantkit.risk.garch import fit_garch
 
 SERIES, TRAIN, ORIGINS, LEVEL = 200, 1000, 2000, 0.99
 OMEGA, ALPHA, BETA, NU = 2e-6, 0.10, 0.88, 5.0
-TABLE = Path(__file__).with_name("var_proof.md")
+TABLE = Path(__file__).parents[2] / "docs/proof/risk.md"
 
 
 def garch_t(seed: int) -> tuple[np.ndarray, np.ndarray]:
