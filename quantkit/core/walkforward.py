@@ -113,6 +113,11 @@ class WalkForward:
                 refit=count == 0 or (origin + 1 if self.anchored else count) % self.refit == 0,
             )
 
-    def run(self, data: pd.DataFrame, decide: Callable[[pd.DataFrame, Slice], Decision]) -> list[Decision]:
-        """``decide(past, slice)`` at every origin; `past` is a copy of the training rows and nothing else."""
-        return [decide(data.iloc[step.train].copy(), step) for step in self.slices(len(data))]
+    def run(
+        self, data: pd.DataFrame, decide: Callable[[pd.DataFrame, Slice], Decision], *, since: int = 0
+    ) -> list[Decision]:
+        """``decide(past, slice)`` at every origin; `past` is a copy of the training rows and nothing else.
+
+        Origins before row `since` are passed over: an anchored walk that has decided them goes on from there.
+        """
+        return [decide(data.iloc[step.train].copy(), step) for step in self.slices(len(data)) if step.origin >= since]

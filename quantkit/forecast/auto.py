@@ -65,14 +65,16 @@ class Auto(Forecaster):
             if not kind.heavy and interval in kind.intervals and not isinstance(kind(), Composite)
         )
 
-    def weights(self, walks: Mapping[str, Walk], outcomes: Outcomes, *, step: int, window: int) -> np.ndarray:
-        """One for the chosen member and zero for the others at every origin, shape (origins, members)."""
+    def weights(
+        self, walks: Mapping[str, Walk], outcomes: Outcomes, *, step: int, window: int, since: int = 0
+    ) -> np.ndarray:
+        """One for the chosen member and zero for the others, shape (origins - since, members)."""
         names = list(walks)
         losses = {name: np.abs(outcomes.returns[:, step - 1] - walks[name].medians[:, step - 1]) for name in names}
-        weights = np.zeros((len(outcomes.rows), len(names)))
-        for origin in range(len(outcomes.rows)):
+        weights = np.zeros((len(outcomes.rows) - since, len(names)))
+        for origin in range(since, len(outcomes.rows)):
             chosen = self._choose(walks, losses, origin, known=outcomes.known(origin, step), step=step, window=window)
-            weights[origin, names.index(chosen)] = 1.0
+            weights[origin - since, names.index(chosen)] = 1.0
         return weights
 
     def _choose(

@@ -64,8 +64,14 @@ class Composite(Protocol):
     def members(self, interval: str) -> tuple[str, ...]:
         """Names of the models that are combined; never another composite."""
 
-    def weights(self, walks: Mapping[str, Walk], outcomes: Outcomes, *, step: int, window: int) -> np.ndarray:
-        """Weight of every member at every origin from outcomes known there, shape (origins, members)."""
+    def weights(
+        self, walks: Mapping[str, Walk], outcomes: Outcomes, *, step: int, window: int, since: int = 0
+    ) -> np.ndarray:
+        """Weight of every member at the origins from index `since` on, shape (origins - since, members).
+
+        Each row comes from outcomes known at its origin, and is the same to the last bit whatever `since` is and
+        however many origins follow it: after a new bar only the new row is asked for.
+        """
 
 
 #: Model classes by name, callable without arguments.

@@ -115,6 +115,7 @@ def score(
     returns: np.ndarray,
     *,
     step: int,
+    level: float,
 ) -> Scores:
     """Scores of `walk` at `step`, on the origins that `plan` scores.
 
@@ -123,9 +124,11 @@ def score(
     fan : Calibration
         Of the same walk, at several levels, for the quantile loss and the direction.
     asked : Calibration
-        Whose widest level is the one that the interval is scored at.
+        Of the same walk, with `level` among its levels.
     returns : array, shape (T,)
         :func:`~quantkit.forecast.target.close_returns` of all bars, for the scale of MASE.
+    level : float
+        That the interval is scored at.
     """
     scored = plan.scored(step)
     came = outcomes.returns[scored, step - 1]
@@ -138,8 +141,8 @@ def score(
             pinball(came, fan.lower[scored, step - 1, at], probability=tail),
             pinball(came, fan.upper[scored, step - 1, at], probability=1.0 - tail),
         ]
-    level = asked.levels[-1]
-    lower, upper = asked.lower[scored, step - 1, -1], asked.upper[scored, step - 1, -1]
+    at = asked.levels.index(level)
+    lower, upper = asked.lower[scored, step - 1, at], asked.upper[scored, step - 1, at]
     errors = came - medians
     moves_called = ~np.isnan(came) & (came != 0.0) & ~np.isnan(up)
     called = (came[moves_called] > 0.0) == (up[moves_called] >= 0.5)

@@ -21,7 +21,7 @@ import numpy as np
 
 from quantkit.forecast.target import Outcomes
 
-__all__ = ["FAN", "Calibration", "calibrate", "tail_quantile"]
+__all__ = ["FAN", "Calibration", "Calibrator", "calibrate", "tail_quantile"]
 
 #: Levels of the fan that charts draw.
 FAN: Final = (0.5, 0.8, 0.95)
@@ -114,55 +114,100 @@ def calibrate(
     pool : int
         Most recent known residuals that quantiles are taken from.
     """
-    levels = tuple(levels)
-    count, horizon = medians.shape
-    lower = np.full((count, horizon, len(levels)), np.nan)
-    upper = np.full((count, horizon, len(levels)), np.nan)
-    up = np.full((count, horizon), np.nan)
-    sigma = np.full((count, horizon), np.nan)
-    for step in range(1, horizon + 1) if steps is None else steps:
-        _Step(step, medians, outcomes, levels, gamma, pool).run(
-            lower[:, step - 1], upper[:, step - 1], up[:, step - 1], sigma[:, step - 1]
+    return Calibrator(medians.shape[1], levels=levels, steps=steps, gamma=gamma, pool=pool).extend(medians, outcomes)
+
+
+class Calibrator:
+    """:func:`calibrate`, able to go on: the state of its recursion after the origins that it has seen.
+
+    Parameters
+    ----------
+    horizon : int
+    levels, steps, gamma, pool
+        As for :func:`calibrate`.
+    """
+
+    def __init__(
+        self,
+        horizon: int,
+        *,
+        levels: Sequence[float] = FAN,
+        steps: Sequence[int] | None = None,
+        gamma: float = GAMMA,
+        pool: int = POOL,
+    ) -> None:
+        wanted = range(1, horizon + 1) if steps is None else steps
+        self._steps = [_Step(step, tuple(levels), gamma, pool) for step in wanted]
+        width = np.empty((0, horizon, len(levels)))
+        flat = np.empty((0, horizon))
+        self._done = Calibration(tuple(levels), lower=width, upper=width, probability_up=flat, sigma=flat)
+
+    def extend(self, medians: np.ndarray, outcomes: Outcomes) -> Calibration:
+        """Intervals at every origin; those beyond the ones seen before are new, the others as they were."""
+        done, before = self._done, len(self._done.sigma)
+        count, horizon = medians.shape
+        lower, upper = (np.full((count - before, horizon, len(done.levels)), np.nan) for _ in range(2))
+        up, sigma = (np.full((count - before, horizon), np.nan) for _ in range(2))
+        for each in self._steps:
+            at = each.step - 1
+            each.run(before, medians, outcomes, lower[:, at], upper[:, at], up[:, at], sigma[:, at])
+        self._done = Calibration(
+            levels=done.levels,
+            lower=np.concatenate([done.lower, lower]),
+            upper=np.concatenate([done.upper, upper]),
+            probability_up=np.concatenate([done.probability_up, up]),
+            sigma=np.concatenate([done.sigma, sigma]),
         )
-    return Calibration(levels=levels, lower=lower, upper=upper, probability_up=up, sigma=sigma)
+        return self._done
 
 
 class _Step:
     """The recursion at one step ahead; residuals in units of the scale at their origin."""
 
-    def __init__(
-        self, step: int, medians: np.ndarray, outcomes: Outcomes, levels: tuple[float, ...], gamma: float, pool: int
-    ) -> None:
+    def __init__(self, step: int, levels: tuple[float, ...], gamma: float, pool: int) -> None:
         self.step = step
         self.pool = pool
-        self.median = medians[:, step - 1]
-        self.scale = outcomes.scale * step**0.5
-        self.residuals = ((outcomes.returns[:, step - 1] - self.median) / self.scale).tolist()
         self.target = [(1.0 - level) / 2.0 for level in levels]
         self.gamma = [gamma * target / step for target in self.target]
         self.below, self.above = list(self.target), list(self.target)
         self.ordered: list[float] = []
         self.recent: deque[float] = deque()
         self.total = self.squares = 0.0
+        # Of the origins whose outcomes are not known yet, the oldest first.
+        self.pending: deque[tuple[list[float], list[float]] | None] = deque()
 
-    def run(self, lower: np.ndarray, upper: np.ndarray, up: np.ndarray, sigma: np.ndarray) -> None:
-        """Fill the columns of one step, oldest origin first."""
-        bounds: list[tuple[list[float], list[float]] | None] = []
-        shift = (self.median / self.scale).tolist()
-        for origin in range(len(self.residuals)):
-            known = origin - self.step
-            if known >= 0 and self.residuals[known] == self.residuals[known]:
-                self._learn(self.residuals[known], bounds[known])
-            if len(self.ordered) < _FEWEST or shift[origin] != shift[origin]:
-                bounds.append(None)
+    def run(
+        self,
+        first: int,
+        medians: np.ndarray,
+        outcomes: Outcomes,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        up: np.ndarray,
+        sigma: np.ndarray,
+    ) -> None:
+        """Fill the columns of one step for the origins from index `first` on, oldest first."""
+        start = max(first - self.step, 0)
+        median = medians[start:, self.step - 1]
+        scales = outcomes.scale[start:] * self.step**0.5
+        residuals = ((outcomes.returns[start:, self.step - 1] - median) / scales).tolist()
+        shift = (median / scales).tolist()
+        for row in range(len(medians) - first):
+            here = row + first - start
+            if len(self.pending) == self.step:
+                residual, bounds = residuals[here - self.step], self.pending.popleft()
+                if residual == residual:
+                    self._learn(residual, bounds)
+            if len(self.ordered) < _FEWEST or shift[here] != shift[here]:
+                self.pending.append(None)
                 continue
             quantiles = self._bounds()
-            bounds.append(quantiles)
-            scale = self.scale[origin]
-            lower[origin] = self.median[origin] + scale * np.array(quantiles[0])
-            upper[origin] = self.median[origin] + scale * np.array(quantiles[1])
-            up[origin] = self._probability_above(-shift[origin])
-            sigma[origin] = scale * self._deviation()
+            self.pending.append(quantiles)
+            scale = scales[here]
+            lower[row] = median[here] + scale * np.array(quantiles[0])
+            upper[row] = median[here] + scale * np.array(quantiles[1])
+            up[row] = self._probability_above(-shift[here])
+            sigma[row] = scale * self._deviation()
 
     def _learn(self, residual: float, bounds: tuple[list[float], list[float]] | None) -> None:
         if bounds is not None:

@@ -16,8 +16,9 @@ from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_bars, check_interval, check_level
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite
 from quantkit.forecast.evaluate import score
-from quantkit.forecast.intervals import FAN, calibrate
-from quantkit.forecast.predict import check_model, contend, refuse_constant
+from quantkit.forecast.intervals import FAN
+from quantkit.forecast.kept import History
+from quantkit.forecast.predict import calibrated, check_model, contend, refuse_constant
 from quantkit.forecast.significance import clark_west
 from quantkit.forecast.target import Outcomes, close_returns
 from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
@@ -189,15 +190,18 @@ def leaderboard(
         question = {"kind": "leaderboard", "models": names, "horizon": horizon, "level": level, "interval": interval,
                     "symbol": symbol, "origins": origins}  # fmt: skip
         fingerprint = fingerprint_of(question, bars)
+    history = History(bars, plan.first)
     with threadpool_limits(1):
-        walks, outcomes = walk_models(names, bars, plan, step=horizon, interval=interval, progress=progress)
+        walks, outcomes = walk_models(
+            names, bars, plan, step=horizon, interval=interval, progress=progress, history=history
+        )
         single = {name: walk for name, walk in walks.items() if not isinstance(FORECASTERS[name](), Composite)}
         p_values = {each.model: each.p_value for each in contend(single, outcomes, plan)}
         for name in set(names) - set(single):
             p_values[name] = contend({name: walks[name]}, outcomes, plan)[0].p_value
         returns = close_returns(bars)
         rows = [
-            _stand(walks[name], outcomes, plan, returns, level=level, p_value=p_values.get(name, _NAN))
+            _stand(walks[name], outcomes, plan, returns, history, level=level, p_value=p_values.get(name, _NAN))
             for name in names
         ]
     rows.sort(key=lambda row: (bool(row.failure), row.mae, names.index(row.model)))
@@ -215,14 +219,23 @@ def leaderboard(
 
 
 def _stand(
-    walk: Walk, outcomes: Outcomes, plan: Plan, returns: np.ndarray, *, level: float, p_value: float
+    walk: Walk,
+    outcomes: Outcomes,
+    plan: Plan,
+    returns: np.ndarray,
+    history: History,
+    *,
+    level: float,
+    p_value: float,
 ) -> Standing:
     if walk.failure:
         return Standing(model=walk.model, failure=walk.failure)
     step = plan.horizon
-    fan = calibrate(walk.medians, outcomes, steps=(step,))
-    asked = fan if level in FAN else calibrate(walk.medians, outcomes, levels=(level,), steps=(step,))
-    scores = score(walk, fan, asked, outcomes, plan, returns, step=step)
+    fan = calibrated(walk, outcomes, plan, steps=(step,), history=history)
+    asked = fan
+    if level not in FAN:
+        asked = calibrated(walk, outcomes, plan, levels=(level,), steps=(step,), history=history)
+    scores = score(walk, fan, asked, outcomes, plan, returns, step=step, level=level)
     scored = plan.scored(step)
     came, medians = outcomes.returns[scored, step - 1], walk.medians[scored, step - 1]
     nested = _NAN if walk.model == "naive" else clark_west(came, np.zeros_like(came), medians, horizon=step).p_value

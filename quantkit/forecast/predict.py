@@ -16,11 +16,12 @@ from quantkit.core.schema import Interval, check_bars, check_interval, check_lev
 from quantkit.forecast.auto import judge
 from quantkit.forecast.base import FORECASTERS, Band, Composite, Contender, Forecast, ForecastStep
 from quantkit.forecast.evaluate import coverage, skill
-from quantkit.forecast.intervals import FAN, Calibration, calibrate
+from quantkit.forecast.intervals import FAN, Calibration, Calibrator
+from quantkit.forecast.kept import History
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
 from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
 
-__all__ = ["check_model", "contend", "predict", "refuse_constant"]
+__all__ = ["calibrated", "check_model", "contend", "predict", "refuse_constant"]
 
 
 def check_model(model: object, interval: str | None = None) -> str:
@@ -61,6 +62,26 @@ def contend(walks: Mapping[str, Walk], outcomes: Outcomes, plan: Plan) -> tuple[
         for name, walk in walks.items()
         if name != "naive"
     )
+
+
+def calibrated(
+    walk: Walk,
+    outcomes: Outcomes,
+    plan: Plan,
+    *,
+    history: History,
+    levels: tuple[float, ...] = FAN,
+    steps: tuple[int, ...] | None = None,
+) -> Calibration:
+    """Intervals along `walk`, gone on with where `history` knows them up to an earlier bar."""
+    key = ("calibration", FORECASTERS[walk.model], plan.horizon, plan.origins, levels, steps)
+    kept: tuple[np.ndarray, Calibrator] | None = history.take(*key)
+    # The same bars are not yet the same medians: a composite's depend on which models there are.
+    if kept is None or kept[0].tobytes() != walk.medians[: len(kept[0])].tobytes():
+        kept = walk.medians, Calibrator(plan.horizon, levels=levels, steps=steps)
+    calibration = kept[1].extend(walk.medians, outcomes)
+    history.keep((walk.medians, kept[1]), *key)
+    return calibration
 
 
 def predict(
@@ -132,13 +153,16 @@ def predict(
                     "calendar": calendar, "symbol": symbol, "currency": currency, "origins": origins}  # fmt: skip
         fingerprint = fingerprint_of(question, bars)
 
+    history = History(bars, plan.first)
     with threadpool_limits(1):
-        walks, outcomes = walk_models(["naive", model], bars, plan, step=horizon, interval=interval, progress=progress)
+        walks, outcomes = walk_models(
+            ["naive", model], bars, plan, step=horizon, interval=interval, progress=progress, history=history
+        )
         walk = walks[model]
         if walk.failure:
             raise ComputeError(f"{name}: {model} failed: {walk.failure}")
-        fan = calibrate(walk.medians, outcomes)
-        asked = fan if level in FAN else calibrate(walk.medians, outcomes, levels=(level,))
+        fan = calibrated(walk, outcomes, plan, history=history)
+        asked = fan if level in FAN else calibrated(walk, outcomes, plan, levels=(level,), history=history)
         if np.isnan(fan.sigma[-1]).any():
             raise DataError(
                 f"{name}: the last {len(plan.rows)} of {len(bars)} bars hold too few outcomes of {horizon} steps "

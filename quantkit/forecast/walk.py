@@ -16,7 +16,8 @@ import pandas as pd
 from quantkit.core.errors import ComputeError, DataError, UsageError
 from quantkit.core.progress import Progress, silent
 from quantkit.core.walkforward import Slice, WalkForward
-from quantkit.forecast.base import FORECASTERS, Composite
+from quantkit.forecast.base import FORECASTERS, Composite, Forecaster
+from quantkit.forecast.kept import History
 from quantkit.forecast.target import Outcomes, outcomes_of
 
 __all__ = [
@@ -151,14 +152,34 @@ class Walk:
         return self.paths.cumsum(axis=1)
 
 
-def walk_forward(name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progress = silent) -> Walk:
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """A model standing at the last origin, and what it forecast on its way there."""
+
+    model: Forecaster
+    paths: np.ndarray
+
+
+def walk_forward(
+    name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progress = silent, history: History | None = None
+) -> Walk:
     """Forecasts of one model, not a composite, at every origin of `plan`.
 
     A model that raises is reported as failed with its reason and forecasts nothing from that origin on; what it said
-    earlier stands.
+    earlier stands. A walk over the same bars less the newest is gone on with: the model is moved on, and estimated
+    again only where that is due.
+
+    Parameters
+    ----------
+    history : History, optional
+        Of `bars`, where several walks share one.
     """
     kind = FORECASTERS[name]
-    model = kind()
+    history = history or History(bars, plan.first)
+    key = ("walk", kind, plan.horizon)
+    kept: _Walked | None = history.take(*key)
+    model = kind() if kept is None else kept.model
+    walked = 0 if kept is None else len(kept.paths)
     engine = WalkForward(
         origins=plan.length - plan.first,
         horizon=plan.horizon,
@@ -168,10 +189,12 @@ def walk_forward(name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progres
         anchored=True,
     )
     paths = np.full((plan.length - plan.first, plan.horizon), np.nan)
+    if kept is not None:
+        paths[:walked] = kept.paths
 
     def decide(past: pd.DataFrame, at: Slice) -> None:
         done = at.origin - plan.first
-        if done % 25 == 0:
+        if (done - walked) % 25 == 0:
             progress(done, len(paths), name)
         path = np.asarray((model.fit(past) if at.refit else model.update(past)).predict(plan.horizon), dtype=float)
         if path.shape != (plan.horizon,) or not np.isfinite(path).all():
@@ -181,13 +204,14 @@ def walk_forward(name: str, bars: pd.DataFrame, plan: Plan, *, progress: Progres
         paths[done] = path
 
     try:
-        engine.run(bars, decide)
+        engine.run(bars, decide, since=plan.first + walked)
     except UsageError:
         raise
     except (DataError, ComputeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         done = int(np.argmax(np.isnan(paths[:, 0])))
         when = bars.index[plan.first + done].isoformat()
         return Walk(name, paths, failure=f"{error} (at {when})", chosen=name)
+    history.keep(_Walked(model, paths), *key)
     return Walk(name, paths, chosen=name)
 
 
@@ -199,6 +223,7 @@ def walk_models(
     step: int,
     interval: str = "1d",
     progress: Progress = silent,
+    history: History | None = None,
 ) -> tuple[dict[str, Walk], Outcomes]:
     """Walks of `names` and of whatever models they are composed of, and the outcomes that score them.
 
@@ -206,6 +231,8 @@ def walk_models(
     ----------
     step : int
         Step ahead on which composites judge their members.
+    history : History, optional
+        Of `bars`, where the caller goes on from it too.
 
     Raises
     ------
@@ -213,6 +240,7 @@ def walk_models(
         A name is unknown.
     """
     wanted = list(dict.fromkeys(names))
+    history = history or History(bars, plan.first)
     composites = [name for name in wanted if isinstance(FORECASTERS[name](), Composite)]
     simple = [name for name in wanted if name not in composites]
     for name in composites:
@@ -226,20 +254,35 @@ def walk_models(
         def part(done: int, total: int, doing: str = "", count: int = count) -> None:
             progress(count * total + done, len(simple) * total, doing)
 
-        walks[name] = walk_forward(name, bars, plan, progress=part)
+        walks[name] = walk_forward(name, bars, plan, progress=part, history=history)
     for name in composites:
-        walks[name] = combine(name, walks, outcomes, plan, step=step, interval=interval)
+        walks[name] = combine(name, walks, outcomes, plan, step=step, interval=interval, history=history)
     return walks, outcomes
 
 
 def combine(
-    name: str, walks: dict[str, Walk], outcomes: Outcomes, plan: Plan, *, step: int, interval: str = "1d"
+    name: str,
+    walks: dict[str, Walk],
+    outcomes: Outcomes,
+    plan: Plan,
+    *,
+    step: int,
+    interval: str = "1d",
+    history: History | None = None,
 ) -> Walk:
-    """The walk of a composite from its members' walks."""
+    """The walk of a composite from its members' walks; weights that `history` knows are not weighed again."""
     composite = FORECASTERS[name]()
     assert isinstance(composite, Composite)
     members = composite.members(interval)
-    weights = composite.weights({member: walks[member] for member in members}, outcomes, step=step, window=plan.origins)
+    kinds = tuple(FORECASTERS[member] for member in members)
+    key = ("weights", FORECASTERS[name], kinds, plan.horizon, step, plan.origins)
+    kept: np.ndarray | None = None if history is None else history.take(*key)
+    weights = np.zeros((0, len(members))) if kept is None else kept
+    judged = {member: walks[member] for member in members}
+    newer = composite.weights(judged, outcomes, step=step, window=plan.origins, since=len(weights))
+    weights = np.concatenate([weights, newer])
+    if history is not None:
+        history.keep(weights, *key)
     paths = np.zeros((len(plan.rows), plan.horizon))
     for at, member in enumerate(members):
         # A failed member has weight 0 from there on; its NaN must not spread.

@@ -14,6 +14,7 @@ from quantkit.core.errors import Cancelled, ComputeError, DataError, UnknownChoi
 from quantkit.forecast import FORECASTERS, Forecast, leaderboard, predict
 from quantkit.forecast.auto import Auto
 from quantkit.forecast.base import Forecaster
+from quantkit.forecast.kept import forget
 from quantkit.forecast.naive import Drift
 from quantkit.forecast.target import Outcomes
 from quantkit.forecast.walk import Walk
@@ -211,6 +212,7 @@ def test_a_later_failure_takes_nothing_back_of_what_was_said_before(momentum):
 
 def test_who_asks_can_follow_and_cancel(bars):
     told = []
+    forget()
 
     def watch(done: int, total: int, doing: str = "") -> None:
         assert 0 <= done <= total
