@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 import pandas as pd
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from quantkit.compute import Compute
     from quantkit.forecast import Forecast, Leaderboard
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
-    from quantkit.risk import Correlation, RiskReport, Stress
+    from quantkit.portfolio.holdings import Holdings
+    from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
 
 __all__ = ["DEFAULT_BENCHMARK", "Desk"]
 
@@ -337,29 +339,81 @@ class Desk:
         ------
         UsageError, UnknownSymbolError, NoDataError, DataError
         """
-        from quantkit.risk import portfolio_returns, risk_report
+        from quantkit.risk import risk_report
         from quantkit.risk.report import risk_question
 
         interval = check_interval(interval)
         asked = risk_question(level=level, horizon=horizon, side=side, risk_free=risk_free,
                               position_value=position_value)  # fmt: skip
-        bars = None
-        if isinstance(symbol, str):
-            bars = self.history(symbol, period=period, interval=interval, as_of=as_of)
-            about, symbols = bars.attrs, [bars.attrs["symbol"]]
-            returns = simple_returns(prices_from(bars))
-        else:
-            symbols = check_symbols(list(symbol))
-            prices = self.prices(symbols, period=period, interval=interval, as_of=as_of)
-            about = prices.attrs
-            weights = {check_symbol(each): float(weight) for each, weight in symbol.items()}
-            returns = portfolio_returns(simple_returns(prices), weights)
-        beside = self._benchmark(benchmark, symbols, about, as_of)
-        question = {name: value for name, value in asked.items() if name not in ("kind", "periods_per_year")} | {
-            "currency": about["currency"],
-            "periods_per_year": periods_per_year(interval, about["calendar"]),
-        }
-        return self._answer(risk_report, (returns, bars, beside), question, progress)
+        data, units = self._returns_of(symbol, period, interval, benchmark, as_of)
+        question = {name: value for name, value in asked.items() if name not in ("kind", "periods_per_year")} | units
+        return self._answer(risk_report, data, question, progress)
+
+    def risk_history(
+        self,
+        symbol: str | Mapping[str, float],
+        period: str = "5y",
+        interval: Interval = "1d",
+        benchmark: str | None = DEFAULT_BENCHMARK,
+        risk_free: float = 0.0,
+        *,
+        window: int = 63,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> RiskHistory:
+        """How the measures of :meth:`risk` went through time: volatility, drawdown, rolling Sharpe and beta, months.
+
+        Parameters
+        ----------
+        symbol, period, interval, benchmark, risk_free, as_of
+            As in :meth:`risk`.
+        window : int
+            Periods behind each rolling figure.
+        """
+        from quantkit.risk import risk_history
+
+        data, units = self._returns_of(symbol, period, check_interval(interval), benchmark, as_of)
+        return self._answer(risk_history, data, {"window": window, "risk_free": float(risk_free), **units}, progress)
+
+    def contributions(
+        self,
+        weights: Mapping[str, float],
+        period: str = "5y",
+        level: float = 0.95,
+        interval: Interval = "1d",
+        *,
+        as_of: When = None,
+    ) -> Contributions:
+        """What each symbol adds to the volatility, VaR and ES of a portfolio."""
+        from quantkit.risk import risk_contributions
+
+        held = {check_symbol(symbol): float(weight) for symbol, weight in weights.items()}
+        returns = simple_returns(self.prices(list(held), period=period, interval=interval, as_of=as_of))
+        return risk_contributions(returns, held, level=level)
+
+    def holdings(self, text: str) -> Holdings:
+        """The positions in a CSV, valued at the latest prices.
+
+        Parameters
+        ----------
+        text : str
+            Columns ``symbol`` and one of ``weight``, ``value`` or ``shares``; a header names them.
+
+        Raises
+        ------
+        DataError
+            A row cannot be read (names it), or the symbols trade in different currencies.
+        UnknownSymbolError, NoDataError
+        """
+        from quantkit.portfolio.holdings import read_holdings, value_holdings
+
+        rows = read_holdings(text)
+        quotes = {symbol: self.quote(symbol) for symbol in rows.amounts}
+        return value_holdings(
+            rows,
+            {symbol: quote.close for symbol, quote in quotes.items()},
+            {symbol: quote.currency for symbol, quote in quotes.items()},
+        )
 
     def correlation(
         self,
@@ -374,8 +428,25 @@ class Desk:
         from quantkit.risk import correlation
 
         wanted = check_symbols(list(symbols) if not isinstance(symbols, str) else symbols, at_least=2)
-        return correlation(simple_returns(self.prices(wanted, period=period, interval=interval, as_of=as_of)),
-                           method=method)  # fmt: skip
+        prices = self.prices(wanted, period=period, interval=interval, as_of=as_of)
+        return self._answer(correlation, (simple_returns(prices),), {"method": method}, silent)
+
+    def rolling_correlation(
+        self,
+        first: str,
+        second: str,
+        period: str = "5y",
+        *,
+        window: int = 63,
+        interval: Interval = "1d",
+        as_of: When = None,
+    ) -> pd.Series:
+        """Correlation of a pair's returns over the last `window` periods at each time."""
+        from quantkit.risk import rolling_correlation
+
+        pair = check_symbols([first, second], at_least=2)
+        returns = simple_returns(self.prices(pair, period=period, interval=interval, as_of=as_of))
+        return rolling_correlation(returns[pair[0]], returns[pair[1]], window=window)
 
     def stress(
         self,
@@ -405,17 +476,25 @@ class Desk:
         expected_returns: str = "bayes_stein",
         covariance: str = "ledoit_wolf",
         risk_free: float = 0.0,
+        views: Sequence[Any] | Mapping[str, float] | None = None,
+        current_weights: Mapping[str, float] | None = None,
         as_of: When = None,
+        progress: Progress = silent,
     ) -> Frontier:
         """The exact efficient frontier of `symbols` under `constraints`, annualised.
 
-        The estimates are by default those of :meth:`optimize`, so that its portfolios lie on this curve.
+        The estimates are by default those of :meth:`optimize`, `views` included, so that its portfolios lie on this
+        curve.
         """
-        from quantkit.portfolio import estimate_moments, frontier_of
+        from quantkit.portfolio import frontier_from_prices
 
         prices = self.prices(symbols, period=period, as_of=as_of)
-        moments = estimate_moments(prices, expected_returns=expected_returns, covariance=covariance)
-        return frontier_of(moments, points=points, constraints=constraints, risk_free=risk_free)
+        question = {
+            "points": points, "constraints": None if constraints is None else dict(constraints),
+            "expected_returns": expected_returns if views is None else None, "covariance": covariance,
+            "risk_free": risk_free, "views": views, "current_weights": current_weights,
+        }  # fmt: skip
+        return self._answer(frontier_from_prices, (prices,), question, progress)
 
     def optimize(
         self,
@@ -537,9 +616,37 @@ class Desk:
         # What an answer says of its data beside the numbers: the sample's caveats, indicative currency figures.
         about = [{name: frame.attrs.get(name) for name in ("source", "price_basis")} for frame in known]
         key = fingerprint({"function": function.__name__, "about": about, **question}, *known)
-        task = Task(function=function, data=data, question={**question, "fingerprint": key}, fingerprint=key)
+        takes = signature(function).parameters
+        named = {"fingerprint": key} if {"fingerprint", "options"} & set(takes) else {}
+        task = Task(function=function, data=data, question={**question, **named}, fingerprint=key,
+                    takes_progress=bool({"progress", "options"} & set(takes)))  # fmt: skip
         kept = self.store.result(key)
         return self.compute.run(task, progress=progress) if kept is None else task.result(kept)
+
+    def _returns_of(
+        self,
+        what: str | Mapping[str, float],
+        period: str,
+        interval: Interval,
+        benchmark: str | None,
+        as_of: When,
+    ) -> tuple[tuple[pd.Series, pd.DataFrame | None, pd.Series | None], dict[str, Any]]:
+        """Returns of a symbol or of weights, its bars if it is one symbol, the benchmark's; and their units."""
+        from quantkit.risk import portfolio_returns
+
+        bars = None
+        if isinstance(what, str):
+            bars = self.history(what, period=period, interval=interval, as_of=as_of)
+            about, symbols = bars.attrs, [bars.attrs["symbol"]]
+            returns = simple_returns(prices_from(bars))
+        else:
+            symbols = check_symbols(list(what))
+            prices = self.prices(symbols, period=period, interval=interval, as_of=as_of)
+            about = prices.attrs
+            weights = {check_symbol(each): float(weight) for each, weight in what.items()}
+            returns = portfolio_returns(simple_returns(prices), weights)
+        units = {"currency": about["currency"], "periods_per_year": periods_per_year(interval, about["calendar"])}
+        return (returns, bars, self._benchmark(benchmark, symbols, about, as_of)), units
 
     def _benchmark(
         self,

@@ -6,7 +6,8 @@ from quantkit.portfolio.allocate import optimize
 from quantkit.portfolio.backtest import REBALANCES, SAMPLE_NOTE, backtest, compare
 from quantkit.portfolio.base import Allocation, Frontier, PortfolioBacktest, Stability
 from quantkit.portfolio.constraints import Constraints
-from quantkit.portfolio.frontier import efficient_frontier, frontier_of
+from quantkit.portfolio.frontier import efficient_frontier, frontier_from_prices, frontier_of
+from quantkit.portfolio.holdings import Holdings, read_holdings, value_holdings
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS, Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
 from quantkit.portfolio.shares import Shares, whole_shares
@@ -22,6 +23,7 @@ __all__ = [
     "Allocation",
     "Constraints",
     "Frontier",
+    "Holdings",
     "Moments",
     "PortfolioBacktest",
     "Shares",
@@ -31,8 +33,11 @@ __all__ = [
     "compare",
     "efficient_frontier",
     "estimate_moments",
+    "frontier_from_prices",
     "frontier_of",
     "optimize",
+    "read_holdings",
     "stability",
+    "value_holdings",
     "whole_shares",
 ]

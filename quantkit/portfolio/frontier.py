@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,17 +12,20 @@ from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import DataError, InfeasibleError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
+from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import annualise_mean, annualise_volatility, per_period_rate
 from quantkit.portfolio.base import Frontier
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints
 from quantkit.portfolio.critical_line import CriticalLine
 from quantkit.portfolio.infeasible import diagnose
-from quantkit.portfolio.moments import Moments
+from quantkit.portfolio.moments import Moments, estimate_moments
 from quantkit.portfolio.objectives import OBJECTIVES
 from quantkit.portfolio.problem import NoExcessReturnError, Problem
 from quantkit.portfolio.programs import InfeasibleProgramError
+from quantkit.portfolio.universe import prepare
+from quantkit.portfolio.views import View, as_views
 
-__all__ = ["efficient_frontier", "frontier_of"]
+__all__ = ["efficient_frontier", "frontier_from_prices", "frontier_of"]
 
 MAX_POINTS = 1000
 
@@ -142,6 +145,42 @@ def frontier_of(moments: Moments, **options: Any) -> Frontier:
     options.setdefault("periods_per_year", 252.0)
     found = efficient_frontier(moments.mu, moments.cov, as_of=moments.end, **options)
     return replace(found, dropped=dict(moments.dropped), notes=(*moments.notes, *found.notes))
+
+
+def frontier_from_prices(
+    prices: pd.DataFrame,
+    *,
+    expected_returns: str | None = None,
+    covariance: str = "ledoit_wolf",
+    views: Sequence[View | Mapping[str, Any]] | Mapping[str, float] | None = None,
+    risk_free: float = 0.0,
+    fingerprint: str = "",
+    progress: Progress = silent,
+    **limits: Any,
+) -> Frontier:
+    """:func:`efficient_frontier` of adjusted prices, by the estimates that ``optimize`` makes of them.
+
+    Parameters
+    ----------
+    prices : DataFrame, shape (T, N)
+    expected_returns, covariance : str
+        Estimators; with `views` the expected returns are Black and Litterman's.
+    views : sequence of View or their JSON forms, or annual returns by symbol
+    risk_free : float
+        Annual.
+    **limits
+        ``points``, ``constraints`` and ``current_weights`` of :func:`efficient_frontier`.
+    """
+    with threadpool_limits(1):
+        moments = estimate_moments(
+            prepare(prices),
+            expected_returns=expected_returns,
+            covariance=covariance,
+            views=as_views(views),
+            risk_free=risk_free,
+            progress=progress,
+        )
+    return frontier_of(moments, risk_free=risk_free, fingerprint=fingerprint, **limits)
 
 
 def _corners(problem: Problem, points: int) -> tuple[Array, Array, bool, tuple[str, ...]]:

@@ -6,6 +6,7 @@ from quantkit.risk.backtest_results import VarBacktest, VarBacktests
 from quantkit.risk.contributions import Contributions, portfolio_returns, risk_contributions
 from quantkit.risk.correlation import Correlation, correlation, rolling_correlation
 from quantkit.risk.drawdowns import Drawdown, drawdown_series, drawdown_table
+from quantkit.risk.history import RiskHistory, risk_history
 from quantkit.risk.measures import summary
 from quantkit.risk.report import RiskReport, risk_report
 from quantkit.risk.rolling import rolling
@@ -21,6 +22,7 @@ __all__ = [
     "Contributions",
     "Correlation",
     "Drawdown",
+    "RiskHistory",
     "RiskReport",
     "Stress",
     "TailRisk",
@@ -36,6 +38,7 @@ __all__ = [
     "next_volatility",
     "portfolio_returns",
     "risk_contributions",
+    "risk_history",
     "risk_report",
     "rolling",
     "rolling_correlation",
