@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 from quantkit.settings import Settings
 
+# Helpers beside the tests, by their own names.
+sys.path.insert(0, str(Path(__file__).parent))
+
 # A developer's own settings must not decide what the tests see.
 for _name in [name for name in os.environ if name.startswith("QUANTKIT_")]:
     del os.environ[_name]
@@ -20,6 +24,33 @@ for _name in [name for name in os.environ if name.startswith("QUANTKIT_")]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings.load(home=tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A real PostgreSQL server: its URL, with ``{}`` where the name of a database belongs."""
+    from databases import postgres_server
+
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database of its own for one test."""
+    from databases import fresh_database
+
+    url, drop = fresh_database(postgres_server)
+    yield url
+    drop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of each database that can be the store."""
+    if request.param == "sqlite":
+        return Settings.load(home=tmp_path / "home")
+    return Settings.load(home=tmp_path / "home", database_url=request.getfixturevalue("postgres_url"))
 
 
 @pytest.fixture

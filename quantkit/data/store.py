@@ -11,20 +11,23 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
 from quantkit.core.calendars import parse_time
-from quantkit.core.errors import DataError, SettingsError
+from quantkit.core.errors import DataError
 from quantkit.core.schema import BAR_COLUMNS, Interval, check_bars, check_interval, check_symbol
 from quantkit.data import series, sql, tables
 from quantkit.data.base import Instrument
 from quantkit.data.connections import BUSY_TIMEOUT, Database
 from quantkit.data.series import Columns, Written
 from quantkit.settings import Settings
+
+if TYPE_CHECKING:
+    from quantkit.data.postgres import PostgresDatabase
 
 __all__ = ["Change", "Store", "TaskProgress", "Written"]
 
@@ -59,13 +62,13 @@ class Store:
     nothing.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | PostgresDatabase) -> None:
         self._database = database
         self.url = database.url
 
     @classmethod
     def open(cls, settings: Settings, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
-        """The store under ``settings.home``, created or brought to the current schema as needed.
+        """The store under ``settings.home`` or at ``settings.database_url``, created or migrated as needed.
 
         Parameters
         ----------
@@ -76,15 +79,14 @@ class Store:
         Raises
         ------
         SettingsError
-            ``database_url`` is set.
+            ``database_url`` is no PostgreSQL URL.
         StoreError
-            The file cannot be opened, is damaged, or was made by a newer quantkit.
+            The database cannot be opened, is damaged, or was made by a newer quantkit.
         """
         if settings.database_url is not None:
-            raise SettingsError(
-                "QUANTKIT_DATABASE_URL: PostgreSQL as the store arrives in a later release; unset it to use SQLite "
-                f"in {settings.database}"
-            )
+            from quantkit.data.postgres import PostgresDatabase
+
+            return cls(PostgresDatabase(settings.database_url.get_secret_value(), busy_timeout=busy_timeout))
         return cls(Database(settings.database, busy_timeout=busy_timeout))
 
     def close(self) -> None:
@@ -311,7 +313,7 @@ class Store:
                 "time": None if pd.isna(stamp) else sql.micro(stamp),
                 "rule": str(row["rule"]),
                 "reason": str(row["reason"]),
-                "text": None if pd.isna(row["text"]) else str(row["text"]),
+                "text": None if pd.isna(row["text"]) else str(row["text"]).replace("\0", "\ufffd"),
                 "source": str(row["source"]),
                 "line": None if pd.isna(row["line"]) else int(row["line"]),
             }

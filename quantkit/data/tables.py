@@ -23,7 +23,8 @@ MIGRATIONS: Final[dict[int, Callable[[sa.Connection], None]]] = {}
 
 metadata = sa.MetaData()
 
-_Text = sa.Text
+# Ordered by its bytes, as SQLite orders it, whatever the language of the server.
+_Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _Time = sa.BigInteger
 # SQLite counts up by itself only in a column declared INTEGER.
 _Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -231,7 +232,7 @@ def schema_version(connection: sa.Connection) -> int | None:
         if found := inspector.get_table_names():
             raise StoreError(
                 f"holds tables of another program ({', '.join(sorted(found)[:3])}); "
-                "set QUANTKIT_HOME to a folder of quantkit's own"
+                "name a folder of quantkit's own in QUANTKIT_HOME, or a database of its own in QUANTKIT_DATABASE_URL"
             )
         return None
     version = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema_version")).scalar_one_or_none()

@@ -32,10 +32,10 @@ def bars_of(count: int, *, first: int = 0, volume: float = 1.0) -> pd.DataFrame:
     )
 
 
-def write(home: str, own: str, barrier: Any, failures: Any) -> None:
+def write(where: Settings, own: str, barrier: Any, failures: Any) -> None:
     """Put a series of its own, and the same bars of the shared series as everybody else."""
     try:
-        with Store.open(Settings.load(home=home)) as store:
+        with Store.open(where) as store:
             barrier.wait()
             for part in range(ROUNDS):
                 chunk = bars_of(CHUNK, first=part * CHUNK)
@@ -50,10 +50,10 @@ def write(home: str, own: str, barrier: Any, failures: Any) -> None:
         raise
 
 
-def look(home: str, barrier: Any, done: Any, failures: Any) -> None:
+def look(where: Settings, barrier: Any, done: Any, failures: Any) -> None:
     """Read until the writers are done; every answer must be a valid one."""
     try:
-        with Store.open(Settings.load(home=home)) as store:
+        with Store.open(where) as store:
             barrier.wait()
             seen = 0
             while not done.is_set():
@@ -68,23 +68,22 @@ def look(home: str, barrier: Any, done: Any, failures: Any) -> None:
         raise
 
 
-def opened(home: str, barrier: Any, failures: Any) -> None:
+def opened(where: Settings, barrier: Any, failures: Any) -> None:
     """Open a store that does not exist yet at the same time as others."""
     try:
         barrier.wait()
-        with Store.open(Settings.load(home=home)) as store:
+        with Store.open(where) as store:
             store.put_bars("AAPL", "1m", bars_of(50), source="sample")
     except BaseException as error:
         failures.put(repr(error))
         raise
 
 
-def test_writers_and_a_reader_at_once_lose_and_double_nothing(settings):
-    home = str(settings.home)
-    Store.open(settings).close()
+def test_writers_and_a_reader_at_once_lose_and_double_nothing(any_settings):
+    Store.open(any_settings).close()
     barrier, done, failures = _spawn.Barrier(3), _spawn.Event(), _spawn.Queue()
-    writers = [_spawn.Process(target=write, args=(home, own, barrier, failures)) for own in ("ONE", "TWO")]
-    reader = _spawn.Process(target=look, args=(home, barrier, done, failures))
+    writers = [_spawn.Process(target=write, args=(any_settings, own, barrier, failures)) for own in ("ONE", "TWO")]
+    reader = _spawn.Process(target=look, args=(any_settings, barrier, done, failures))
     for process in (*writers, reader):
         process.start()
     for process in writers:
@@ -93,7 +92,7 @@ def test_writers_and_a_reader_at_once_lose_and_double_nothing(settings):
     reader.join(60)
     assert failures.empty(), failures.get()
     assert [process.exitcode for process in (*writers, reader)] == [0, 0, 0]
-    with Store.open(settings) as store:
+    with Store.open(any_settings) as store:
         for symbol in ("ONE", "TWO", "SHARED"):
             pd.testing.assert_frame_equal(store.bars(symbol, "1m"), bars_of(ROUNDS * CHUNK), check_freq=False)
             assert store.bar_history(symbol, "1m").empty
@@ -104,22 +103,22 @@ def test_writers_and_a_reader_at_once_lose_and_double_nothing(settings):
         assert store.check() == []
 
 
-def test_processes_that_create_the_store_at_once_agree(settings):
+def test_processes_that_create_the_store_at_once_agree(any_settings):
     barrier, failures = _spawn.Barrier(3), _spawn.Queue()
-    processes = [_spawn.Process(target=opened, args=(str(settings.home), barrier, failures)) for _ in range(3)]
+    processes = [_spawn.Process(target=opened, args=(any_settings, barrier, failures)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join(120)
     assert failures.empty(), failures.get()
     assert [process.exitcode for process in processes] == [0] * 3
-    with Store.open(settings) as store:
+    with Store.open(any_settings) as store:
         assert len(store.bars("AAPL", "1m")) == 50
         assert len(store.changes_since(0)) == 1
 
 
-def test_threads_share_one_store(settings):
-    with Store.open(settings) as store:
+def test_threads_share_one_store(any_settings):
+    with Store.open(any_settings) as store:
         failures = []
 
         def work(number: int) -> None:
@@ -177,13 +176,12 @@ def test_reading_and_writing_load_no_second_copy_of_sqlite(settings):
 
 
 @pytest.mark.soak
-def test_many_processes_for_a_minute(settings):
-    home = str(settings.home)
-    Store.open(settings).close()
+def test_many_processes_for_a_minute(any_settings):
+    Store.open(any_settings).close()
     for _ in range(10):
         barrier, done, failures = _spawn.Barrier(6), _spawn.Event(), _spawn.Queue()
-        writers = [_spawn.Process(target=write, args=(home, f"W{i}", barrier, failures)) for i in range(4)]
-        readers = [_spawn.Process(target=look, args=(home, barrier, done, failures)) for _ in range(2)]
+        writers = [_spawn.Process(target=write, args=(any_settings, f"W{i}", barrier, failures)) for i in range(4)]
+        readers = [_spawn.Process(target=look, args=(any_settings, barrier, done, failures)) for _ in range(2)]
         for process in (*writers, *readers):
             process.start()
         for process in writers:
@@ -192,6 +190,6 @@ def test_many_processes_for_a_minute(settings):
         for process in readers:
             process.join(60)
         assert failures.empty(), failures.get()
-        with Store.open(settings) as store:
+        with Store.open(any_settings) as store:
             assert store.check() == []
             assert store.bar_range("SHARED", "1m")[2] == ROUNDS * CHUNK

@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+from databases import fresh_database
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,14 +44,28 @@ def frame_of(bars: dict[int, tuple[float, ...]]) -> pd.DataFrame:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(puts=st.lists(put, min_size=1, max_size=8), block=st.sampled_from([2, 5, series.BLOCK]), data=st.data())
 def test_puts_in_any_order_answer_like_a_dictionary_now_and_as_of_any_moment(tmp_path_factory, puts, block, data):
+    _answers_like_a_dictionary(Settings.load(home=tmp_path_factory.mktemp("home")), puts, block, data)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(puts=st.lists(put, min_size=1, max_size=6), block=st.sampled_from([2, series.BLOCK]), data=st.data())
+def test_postgresql_answers_like_a_dictionary_too(tmp_path_factory, postgres_server, puts, block, data):
+    url, drop = fresh_database(postgres_server)
+    try:
+        home = tmp_path_factory.mktemp("home")
+        _answers_like_a_dictionary(Settings.load(home=home, database_url=url), puts, block, data)
+    finally:
+        drop()
+
+
+def _answers_like_a_dictionary(where: Settings, puts, block: int, data) -> None:
     # Every version of a bar as (since when known, values), oldest first; the last one stands.
     model: dict[tuple[str, int], list[tuple[int, tuple[float, ...]]]] = {}
     moments = [0]
-    home = tmp_path_factory.mktemp("home")
     with (
         patch.object(series, "BLOCK", block),
         patch.object(series, "_TAIL", 1),
-        Store.open(Settings.load(home=home)) as store,
+        Store.open(where) as store,
     ):
         for symbol, drawn, known in puts:
             bars = {day * DAY: values for day, values in drawn.items()}
