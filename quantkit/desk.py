@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 import pandas as pd
 
 from quantkit.core.calendars import check_period, parse_time, period_start, periods_per_year
-from quantkit.core.errors import DataError, UnknownSymbolError, UsageError
+from quantkit.core.errors import DataError, StoreError, UnknownSymbolError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
@@ -24,7 +25,7 @@ from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.compute import Compute
-    from quantkit.forecast import Forecast, Leaderboard
+    from quantkit.forecast import Forecast, Leaderboard, TrackRecord
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.portfolio.holdings import Holdings
     from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
@@ -34,6 +35,8 @@ __all__ = ["DEFAULT_BENCHMARK", "Desk"]
 When: TypeAlias = str | date | datetime | pd.Timestamp | None
 
 DEFAULT_BENCHMARK: Final = "^GSPC"
+
+log = logging.getLogger("quantkit.desk")
 
 
 class Desk:
@@ -227,6 +230,8 @@ class Desk:
     ) -> Forecast:
         """Forecast of the next `horizon` bars, with its measured coverage and skill beside it.
 
+        What is answered is published: it stands in the ledger that :meth:`track_record` reads, unchangeable.
+
         Parameters
         ----------
         symbol : str
@@ -263,7 +268,28 @@ class Desk:
         }
         bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
         question |= {key: bars.attrs[key] for key in ("symbol", "currency", "calendar")}
-        return self._answer(predict, (bars,), question, progress)
+        forecast = self._answer(predict, (bars,), question, progress)
+        self._publish(forecast, bars.attrs["calendar"])
+        return forecast
+
+    def track_record(self, symbol: str, model: str | None = None, interval: Interval = "1d") -> TrackRecord:
+        """Forecasts of `symbol` published before their outcome was known, beside what came.
+
+        Parameters
+        ----------
+        symbol : str
+        model : str, optional
+            A name in ``quantkit.forecast.FORECASTERS``; all if left out.
+        interval : {"1d", "1m"}
+        """
+        from quantkit.forecast import check_model, track_record
+
+        asked = None if model is None else check_model(model)
+        interval = check_interval(interval)
+        symbol = self.market.instrument(symbol).symbol
+        self.store.ledger.score(symbol, interval)
+        published = self.store.ledger.record(symbol, interval, asked)
+        return track_record(published, symbol=symbol, interval=interval, model=asked)
 
     def leaderboard(
         self,
@@ -647,6 +673,16 @@ class Desk:
             returns = portfolio_returns(simple_returns(prices), weights)
         units = {"currency": about["currency"], "periods_per_year": periods_per_year(interval, about["calendar"])}
         return (returns, bars, self._benchmark(benchmark, symbols, about, as_of)), units
+
+    def _publish(self, forecast: Forecast, calendar: str) -> None:
+        """Put the forecast into the ledger; a store that cannot be written costs its place there, not the answer."""
+        from quantkit.forecast import ledger_rows
+
+        try:
+            if not self.store.ledger.has(forecast.fingerprint):
+                self.store.ledger.publish(ledger_rows(forecast, calendar=calendar))
+        except StoreError as error:
+            log.warning("a forecast is not in the ledger: %s", error)
 
     def _benchmark(
         self,

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 for _command in (
     services.up, services.dashboard, market.symbols, market.quote, market.history, analysis.predict,
-    analysis.leaderboard, analysis.risk, analysis.optimize, analysis.backtest,
+    analysis.leaderboard, analysis.track_record, analysis.risk, analysis.optimize, analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(data.app)

@@ -23,7 +23,7 @@ from quantkit.cli.output import (
 )
 from quantkit.core.errors import UsageError
 
-__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk"]
+__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record"]
 
 Period = Annotated[str, typer.Option(help="1d 5d 1mo 6mo ytd 1y 5y max")]
 Level = Annotated[float, typer.Option(help="In (0, 1)")]
@@ -93,6 +93,28 @@ def leaderboard(
         table.add_row(
             row.model, percent(row.mae), percent(row.rmse), number(row.mase, 3), percent(row.skill, 1),
             percent(row.direction, 1), percent(row.coverage, 1), number(row.p_value, 3), row.verdict,
+        )  # fmt: skip
+    print_table(table)
+
+
+def track_record(
+    symbol: Symbol,
+    model: Annotated[str | None, typer.Option(help="A model by name; all if left out")] = None,
+    interval: Interval = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Say what the forecasts published so far, before anybody knew, have been worth."""
+    with open_desk() as desk:
+        answer = desk.track_record(symbol, model, interval)  # type: ignore[arg-type]
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    columns: Columns = [("model", "left"), "scored", "waiting", "level", "inside", "MAE", "skill", "direction"]
+    table = new_table(f"{answer.symbol}  published forecasts", columns, caption=answer.in_words())
+    for row in answer.summaries:
+        table.add_row(
+            row.model, f"{row.count}", f"{row.pending}", percent(row.level, 1), percent(row.coverage, 1),
+            percent(row.mae), percent(row.skill, 1), percent(row.direction, 1),
         )  # fmt: skip
     print_table(table)
 

@@ -23,6 +23,7 @@ from quantkit.core.schema import BAR_COLUMNS, Interval, check_bars, check_interv
 from quantkit.data import series, sql, tables
 from quantkit.data.base import Instrument
 from quantkit.data.connections import BUSY_TIMEOUT, Database
+from quantkit.data.ledger import Ledger
 from quantkit.data.series import Columns, Written
 from quantkit.settings import Settings
 
@@ -65,6 +66,8 @@ class Store:
     def __init__(self, database: Database | PostgresDatabase) -> None:
         self._database = database
         self.url = database.url
+        #: Published forecasts.
+        self.ledger = Ledger(database)
 
     @classmethod
     def open(cls, settings: Settings, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
@@ -185,6 +188,8 @@ class Store:
                         symbol=symbol, interval=interval, first=int(touched[0]), last=int(touched[-1]), at=now
                     )
                 )
+        if len(touched):
+            self.ledger.score(symbol, interval, arrived=sql.stamp(int(touched[0])))
         return written
 
     def bars(

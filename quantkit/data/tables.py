@@ -16,7 +16,7 @@ from quantkit.core.errors import StoreError
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "create_or_migrate", "metadata", "schema_version"]
 
 #: Raised by one with every change of a table; ``MIGRATIONS`` then holds the step from the version before.
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 #: ``MIGRATIONS[n]`` brings a database of version n to n + 1, inside the transaction that records it.
 MIGRATIONS: Final[dict[int, Callable[[sa.Connection], None]]] = {}
@@ -181,7 +181,7 @@ tasks = sa.Table(
     sa.Column("at", _Time, nullable=False),
 )
 
-#: The ledger: every published forecast of one step ahead or more, scored when its `time` comes.
+#: The ledger: every published step of a forecast, from the bar `origin` for the bar `time`, complete at `due_at`.
 forecasts = sa.Table(
     "forecasts",
     metadata,
@@ -193,16 +193,65 @@ forecasts = sa.Table(
     sa.Column("level", sa.Double, nullable=False),
     sa.Column("origin", _Time, nullable=False),
     sa.Column("time", _Time, nullable=False),
+    sa.Column("due_at", _Time, nullable=False),
     sa.Column("mean", sa.Double, nullable=False),
+    sa.Column("median", sa.Double, nullable=False),
     sa.Column("lower", sa.Double, nullable=False),
     sa.Column("upper", sa.Double, nullable=False),
     sa.Column("naive", sa.Double, nullable=False),
+    sa.Column("probability_up", sa.Double),
     sa.Column("published_at", _Time, nullable=False),
     sa.Column("backfilled", sa.Boolean, nullable=False),
-    sa.Column("actual", sa.Double),
-    sa.Column("scored_at", _Time),
     sa.Index("forecasts_by_time", "symbol", "interval", "time"),
 )
+
+#: What came of a published step, in the units it was published in.
+forecast_outcomes = sa.Table(
+    "forecast_outcomes",
+    metadata,
+    sa.Column("fingerprint", _Text, primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("actual", sa.Double, nullable=False),
+    sa.Column("scored_at", _Time, nullable=False),
+)
+
+
+def _append_only(table: sa.Table) -> None:
+    """Have the database itself refuse to change, delete or replace a row of `table`."""
+    name = table.name
+    refuse = f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: {name}'); END"
+    same = " AND ".join(f"{key.name} = NEW.{key.name}" for key in table.primary_key)
+    statements = {
+        "sqlite": [
+            f"CREATE TRIGGER {name}_no_update BEFORE UPDATE ON {name} {refuse}",
+            f"CREATE TRIGGER {name}_no_delete BEFORE DELETE ON {name} {refuse}",
+            # INSERT OR REPLACE deletes without telling the trigger above.
+            f"CREATE TRIGGER {name}_no_replace BEFORE INSERT ON {name} "  # noqa: S608 - names of our own
+            f"BEGIN SELECT RAISE(IGNORE) FROM {name} WHERE {same}; END",
+        ],
+        "postgresql": [
+            "CREATE OR REPLACE FUNCTION ledger_is_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$",
+            f"CREATE TRIGGER {name}_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {name} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_append_only()",
+        ],
+    }
+    for dialect, each in statements.items():
+        for statement in each:
+            sa.event.listen(table, "after_create", sa.DDL(statement).execute_if(dialect=dialect))
+
+
+_append_only(forecasts)
+_append_only(forecast_outcomes)
+
+
+def _open_ledger(connection: sa.Connection) -> None:
+    """Version 2: the ledger in the form it is written in; version 1 had the table, and nothing that wrote to it."""
+    connection.execute(sa.text("DROP TABLE forecasts"))
+    metadata.create_all(connection, tables=[forecasts, forecast_outcomes])
+
+
+MIGRATIONS[1] = _open_ledger
 
 #: What the collector and the reports did, and how it ended.
 runs = sa.Table(

@@ -9,6 +9,7 @@ from quantkit.forecast.naive import Drift, Naive
 from quantkit.forecast.arima import Arima  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
+from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
 from quantkit.forecast.predict import check_model, predict
 from quantkit.forecast.walk import check_horizon, check_origins
 
@@ -24,11 +25,16 @@ __all__ = [
     "Forecaster",
     "Leaderboard",
     "Naive",
+    "PublishedStep",
     "Standing",
+    "TrackRecord",
+    "TrackSummary",
     "Trend",
     "check_horizon",
     "check_model",
     "check_origins",
     "leaderboard",
+    "ledger_rows",
     "predict",
+    "track_record",
 ]
