@@ -86,13 +86,14 @@ def leaderboard(
         return
     table = new_table(
         f"{answer.symbol}  {horizon} ahead, as of {when(answer.as_of, interval)}",
-        [("model", "left"), "MAE", "RMSE", "MASE", "skill", "direction", "covered", "p", ("", "left")],
+        [("model", "left"), "MAE", "RMSE", "MASE", "skill", "direction", "covered", "p", "in set", ("", "left")],
         caption=answer.in_words(),
     )
     for row in answer.rows:
         table.add_row(
             row.model, percent(row.mae), percent(row.rmse), number(row.mase, 3), percent(row.skill, 1),
-            percent(row.direction, 1), percent(row.coverage, 1), number(row.p_value, 3), row.verdict,
+            percent(row.direction, 1), percent(row.coverage, 1), number(row.p_value, 3),
+            "yes" if row.in_confidence_set else "", row.verdict,
         )  # fmt: skip
     print_table(table)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
@@ -15,6 +15,7 @@ from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_bars, check_interval, check_level
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite
+from quantkit.forecast.confidence_set import CONFIDENCE_SEED, CONFIDENCE_SIZE, confidence_set
 from quantkit.forecast.evaluate import score
 from quantkit.forecast.intervals import FAN
 from quantkit.forecast.kept import History
@@ -42,6 +43,10 @@ class Standing(Result):
         stands for itself. NaN for naive and for a model that failed.
     clark_west : float
         p-value of Clark and West's test on squared errors, not adjusted: naive is nested in most models.
+    set_p_value : float
+        Smallest size at which the model would leave the model confidence set of these rows, on absolute errors.
+    in_confidence_set : bool
+        Whether it cannot be told from the best: `set_p_value` above the leaderboard's ``confidence_size``.
     failure : str
         Why the model could not be used; empty when it could.
     """
@@ -58,6 +63,8 @@ class Standing(Result):
     coverage: float = _NAN
     p_value: float = _NAN
     clark_west: float = _NAN
+    set_p_value: float = _NAN
+    in_confidence_set: bool = False
     failure: str = ""
 
     @property
@@ -85,6 +92,10 @@ class Leaderboard(Result):
     as_of : Timestamp
     rows : tuple of Standing
     fingerprint : str
+    confidence_size : float
+        Of the model confidence set.
+    confidence_seed : int
+        Of its bootstrap.
     """
 
     symbol: str
@@ -95,6 +106,8 @@ class Leaderboard(Result):
     as_of: pd.Timestamp
     rows: tuple[Standing, ...]
     fingerprint: str
+    confidence_size: float = CONFIDENCE_SIZE
+    confidence_seed: int = CONFIDENCE_SEED
 
     @property
     def failures(self) -> dict[str, str]:
@@ -104,18 +117,20 @@ class Leaderboard(Result):
     def to_frame(self) -> pd.DataFrame:
         """One row a model, indexed by ``model``, in order of rank."""
         frame = pd.DataFrame([row.to_dict() | {"verdict": row.verdict} for row in self.rows]).set_index("model")
-        floats = [name for name in frame.columns if name not in ("failure", "verdict")]
+        floats = [name for name in frame.columns if name not in ("in_confidence_set", "failure", "verdict")]
         return frame.astype(dict.fromkeys(floats, float))
 
     def in_words(self) -> str:
-        """One sentence: which models beat naive."""
+        """Which models beat naive, and which cannot be told from the best."""
         better = [row.model for row in self.rows if row.p_value < SIGNIFICANCE]
         at = f"{self.horizon} step{'s' if self.horizon > 1 else ''} ahead, {self.origins} origins"
         said = f"{', '.join(better)} beat{'' if len(better) > 1 else 's'} naive" if better else (
             "No model is shown to beat naive"
         )  # fmt: skip
         failed = f"; failed: {', '.join(self.failures)}" if self.failures else ""
-        return f"{said} ({at}){failed}."
+        held = [row.model for row in self.rows if row.in_confidence_set]
+        among = f" {self.confidence_size:.0%} model confidence set: {', '.join(held)}." if held else ""
+        return f"{said} ({at}){failed}.{among}"
 
     def _repr_html_(self) -> str:
         """Table of the rows under a caption with the verdict, for JupyterLab."""
@@ -124,12 +139,18 @@ class Leaderboard(Result):
             "mase": "{:.3f}", "direction": "{:.1%}", "brier": "{:.3f}", "pinball": "{:.3%}",
             "interval_score": "{:.2%}", "coverage": "{:.1%}",
         }  # fmt: skip
-        header = "".join(f"<th scope='col'>{name.replace('_', ' ')}</th>" for name in ("model", *shown, "verdict"))
+        header = "".join(
+            f"<th scope='col'>{name.replace('_', ' ')}</th>" for name in ("model", *shown, "in set", "verdict")
+        )
         body = ""
         for row in self.rows:
             values = ((form, getattr(row, name)) for name, form in shown.items())
             cells = "".join(f"<td>{'–' if np.isnan(value) else form.format(value)}</td>" for form, value in values)
-            body += f"<tr><th scope='row'>{escape(row.model)}</th>{cells}<td>{escape(row.verdict)}</td></tr>"
+            held = "yes" if row.in_confidence_set else "no"
+            body += (
+                f"<tr><th scope='row'>{escape(row.model)}</th>{cells}<td>{'–' if row.failure else held}</td>"
+                f"<td>{escape(row.verdict)}</td></tr>"
+            )
         return (
             f"<table><caption style='text-align:left'><b>{escape(self.symbol)}</b> {self.horizon} ahead, intervals at "
             f"{self.level:.4g}<br>{escape(self.in_words())}</caption>"
@@ -199,9 +220,14 @@ def leaderboard(
         p_values = {each.model: each.p_value for each in contend(single, outcomes, plan)}
         for name in set(names) - set(single):
             p_values[name] = contend({name: walks[name]}, outcomes, plan)[0].p_value
+        held = _confidence({name: walks[name] for name in names if not walks[name].failure}, outcomes, plan)
         returns = close_returns(bars)
         rows = [
-            _stand(walks[name], outcomes, plan, returns, history, level=level, p_value=p_values.get(name, _NAN))
+            replace(
+                _stand(walks[name], outcomes, plan, returns, history, level=level, p_value=p_values.get(name, _NAN)),
+                set_p_value=held.get(name, _NAN),
+                in_confidence_set=held.get(name, 0.0) > CONFIDENCE_SIZE,
+            )
             for name in names
         ]
     rows.sort(key=lambda row: (bool(row.failure), row.mae, names.index(row.model)))
@@ -216,6 +242,13 @@ def leaderboard(
         rows=tuple(rows),
         fingerprint=fingerprint,
     )
+
+
+def _confidence(able: dict[str, Walk], outcomes: Outcomes, plan: Plan) -> dict[str, float]:
+    step, scored = plan.horizon, plan.scored(plan.horizon)
+    came = outcomes.returns[scored, step - 1]
+    losses = {name: np.abs(came - walk.medians[scored, step - 1]) for name, walk in able.items()}
+    return confidence_set(losses, horizon=step)
 
 
 def _stand(
