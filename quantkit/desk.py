@@ -24,8 +24,8 @@ from quantkit.data.store import Store
 from quantkit.settings import Settings
 
 if TYPE_CHECKING:
-    from quantkit.compute import Compute
-    from quantkit.forecast import Forecast, Leaderboard, TrackRecord
+    from quantkit.compute import Compute, Task
+    from quantkit.forecast import Forecast, Hindcast, Leaderboard, TrackRecord
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.portfolio.holdings import Holdings
     from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
@@ -300,6 +300,41 @@ class Desk:
         interval: Interval = "1d",
         *,
         level: float = 0.95,
+    def hindcast(
+        self,
+        symbol: str,
+        model: str = "auto",
+        horizon: int = 5,
+        level: float = 0.95,
+        interval: Interval = "1d",
+        *,
+        step: int | None = None,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> Hindcast:
+        """What :meth:`predict` would have said `step` bars ahead at every origin that it is scored on, and what came.
+
+        Parameters
+        ----------
+        symbol, model, horizon, level, interval, as_of, progress
+            As in :meth:`predict`.
+        step : int, optional
+            1 to `horizon`; the last one by default.
+        """
+        from quantkit.forecast import check_horizon, check_model, check_step, hindcast
+
+        interval = check_interval(interval)
+        question = {
+            "model": check_model(model, interval),
+            "horizon": check_horizon(horizon),
+            "step": check_step(step, check_horizon(horizon)),
+            "level": check_level(level),
+            "interval": interval,
+        }
+        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
+        question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
+        return self._answer(hindcast, (bars,), question, progress)
+
         as_of: When = None,
         progress: Progress = silent,
     ) -> Leaderboard:

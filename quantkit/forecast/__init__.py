@@ -8,6 +8,7 @@ from quantkit.forecast.naive import Drift, Naive
 
 from quantkit.forecast.arima import Arima  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
+from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
 from quantkit.forecast.predict import check_model, predict
@@ -23,6 +24,7 @@ __all__ = [
     "Forecast",
     "ForecastStep",
     "Forecaster",
+    "Hindcast",
     "Leaderboard",
     "Naive",
     "PublishedStep",
@@ -33,6 +35,8 @@ __all__ = [
     "check_horizon",
     "check_model",
     "check_origins",
+    "check_step",
+    "hindcast",
     "leaderboard",
     "ledger_rows",
     "predict",
