@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import date, datetime
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
@@ -37,6 +38,14 @@ When: TypeAlias = str | date | datetime | pd.Timestamp | None
 DEFAULT_BENCHMARK: Final = "^GSPC"
 
 log = logging.getLogger("quantkit.desk")
+
+_planning: ContextVar[bool] = ContextVar("planning", default=False)
+
+
+class _Planned(Exception):  # noqa: N818 - a way out, not a failure
+    def __init__(self, task: Task) -> None:
+        super().__init__(task.fingerprint)
+        self.task = task
 
 
 class Desk:
@@ -653,6 +662,27 @@ class Desk:
         question = {"objective": objective, "constraints": constraints, "draws": draws, **options}
         return self._answer(stability, (prices,), question, progress)
 
+    def plan(self, question: Callable[..., Any], *args: Any, **arguments: Any) -> Task:
+        """The task that `question`, a heavy method of this desk, would compute first; nothing is computed.
+
+        Its fingerprint says where the answer will be kept, and ``desk.compute.run`` answers it.
+
+        Examples
+        --------
+        >>> with Desk.open() as desk:
+        ...     task = desk.plan(desk.leaderboard, "AAPL", ["naive"])
+        ...     len(task.fingerprint)
+        32
+        """
+        token = _planning.set(True)
+        try:
+            question(*args, **arguments)
+        except _Planned as planned:
+            return planned.task
+        finally:
+            _planning.reset(token)
+        raise TypeError(f"{question} computes nothing that is kept")
+
     @property
     def compute(self) -> Compute:
         """Where heavy questions run; opened at the first one."""
@@ -681,6 +711,8 @@ class Desk:
         named = {"fingerprint": key} if {"fingerprint", "options"} & set(takes) else {}
         task = Task(function=function, data=data, question={**question, **named}, fingerprint=key,
                     takes_progress=bool({"progress", "options"} & set(takes)))  # fmt: skip
+        if _planning.get():
+            raise _Planned(task)
         kept = self.store.result(key)
         return self.compute.run(task, progress=progress) if kept is None else task.result(kept)
 

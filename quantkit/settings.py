@@ -39,7 +39,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = None
     watchlist: Names = DEFAULT_WATCHLIST
     token: SecretStr | None = Field(default=None, description="What a visitor of the dashboards must know")
-    api_keys: SecretStr | None = None
+    api_keys: SecretStr | None = Field(default=None, description="Keys of the REST API, separated by commas")
+    api_cors_origins: Names = Field(default=(), description="Web pages' origins that may ask the REST API")
+    api_rate_limit: float = Field(default=100.0, ge=0, description="Requests a second of each key or address; 0: any")
+    api_timeout: float = Field(default=60.0, gt=0, description="Seconds after which a REST question is given up")
     max_kernels: int = Field(default=16, ge=1, le=1000)
     scheduler: str | None = Field(default=None, description="Address of a Dask scheduler, or the file that holds it")
     dashboard_port: int = Field(default=8866, ge=1, le=65535)
@@ -51,7 +54,7 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("MASSIVE_API_KEY", "POLYGON_API_KEY")
     )
 
-    @field_validator("provider", "watchlist", mode="before")
+    @field_validator("provider", "watchlist", "api_cors_origins", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest
     from quantkit.risk import RiskReport
 
-__all__ = ["history_body", "optimize_body", "prediction_body", "price_body"]
+__all__ = ["history_body", "optimize_body", "prediction_body", "price_body", "symbols_body"]
 
 
 def price_body(quote: Quote) -> dict[str, Any]:
@@ -23,23 +23,38 @@ def price_body(quote: Quote) -> dict[str, Any]:
     return {name: values[name] for name in first} | values
 
 
-def history_body(bars: pd.DataFrame) -> dict[str, Any]:
-    """Body of ``GET /history``: a list of bars under what holds for all of them."""
+def symbols_body(known: pd.DataFrame) -> dict[str, Any]:
+    """Body of ``GET /symbols``: what ``Desk.symbols`` lists."""
+    rows = []
+    for row in known.to_dict("records"):
+        ends = {end: None if pd.isna(row[end]) else row[end].isoformat() for end in ("first", "last")}
+        rows.append(row | {"intervals": row["intervals"].split(", ")} | ends)
+    return {"symbols": rows}
+
+
+def history_body(bars: pd.DataFrame, *, following: pd.Timestamp | None = None) -> dict[str, Any]:
+    """Body of ``GET /history``: a list of bars under what holds for all of them.
+
+    Parameters
+    ----------
+    bars : DataFrame, shape (T, 6)
+        A bars frame, or one page of it.
+    following : Timestamp, optional
+        Where further bars follow this page: its last time, to be given back as ``after``.
+    """
     about = bars.attrs
+    symbol = about["symbol"]
+    times = _iso(bars.index)
+    columns = {name: _nullable(bars[name]) for name in bars.columns}
+    names = ("symbol", "timestamp", *columns)
     return {
-        "symbol": about["symbol"],
+        "symbol": symbol,
         "interval": about["interval"],
         "currency": about["currency"],
         "source": about["source"],
         "price_basis": about["price_basis"],
-        "bars": [
-            {
-                "symbol": about["symbol"],
-                "timestamp": time.isoformat(),
-                **{name: None if math.isnan(value) else value for name, value in row.items()},
-            }
-            for time, row in zip(bars.index, bars.to_dict("records"), strict=True)
-        ],
+        "next": None if following is None else following.isoformat(),
+        "bars": [dict(zip(names, (symbol, *row), strict=True)) for row in zip(times, *columns.values(), strict=True)],
     }
 
 
@@ -62,3 +77,16 @@ def optimize_body(allocation: Allocation, frontier: Frontier, out_of_sample: Por
         "frontier": frontier.to_dict(),
         "out_of_sample": out_of_sample.to_dict() | {"in_words": out_of_sample.in_words()},
     }
+
+
+def _iso(times: pd.DatetimeIndex) -> list[str]:
+    """ISO 8601 in UTC: all at once where they are whole seconds, as bars' times are."""
+    micros = times.as_unit("us").asi8
+    if (micros % 1_000_000).any():
+        return [time.isoformat() for time in times]
+    return [f"{text}+00:00" for text in np.datetime_as_string(micros.astype("datetime64[us]"), unit="s").tolist()]
+
+
+def _nullable(column: pd.Series) -> list[Any]:
+    values = column.tolist()
+    return [None if value != value else value for value in values] if column.hasnans else values

@@ -11,7 +11,7 @@ from pathlib import Path
 from quantkit.core.errors import SettingsError
 from quantkit.settings import Settings
 
-__all__ = ["address", "check_exposure", "run_dashboard"]
+__all__ = ["address", "check_exposure", "is_loopback", "run_dashboard", "write_private"]
 
 
 def run_dashboard(
@@ -79,7 +79,7 @@ def run_dashboard(
     def listening() -> None:
         say(f"quantkit dashboards: {where}   (Ctrl-C stops them)")
         if address_file is not None:
-            _write_private(address_file, where)
+            write_private(address_file, where)
 
     server = DashboardServer(
         sockets=sockets,
@@ -89,7 +89,7 @@ def run_dashboard(
         on_listening=listening,
         follow=follow,
         config=voila_config(
-            max_kernels=settings.max_kernels, token=token, base_url=base_url, compress=not _loopback(ip)
+            max_kernels=settings.max_kernels, token=token, base_url=base_url, compress=not is_loopback(ip)
         ),
         config_file_paths=[],
         root_dir=str(folder),
@@ -113,7 +113,7 @@ def check_exposure(ip: str, token: str | None, *, insecure: bool) -> None:
     SettingsError
         `ip` is not loopback, there is no token, and `insecure` was not asked for.
     """
-    if not token and not insecure and not _loopback(ip):
+    if not token and not insecure and not is_loopback(ip):
         raise SettingsError(
             f"listening on {ip} would open the dashboards to everybody who can reach this machine: "
             "set a token (QUANTKIT_TOKEN or --token), or say --insecure if that is meant"
@@ -126,7 +126,8 @@ def address(ip: str, port: int, base_url: str, token: str | None) -> str:
     return f"http://{host}:{port}{base_url}{'?token=' + token if token else ''}"
 
 
-def _loopback(ip: str) -> bool:
+def is_loopback(ip: str) -> bool:
+    """Whether `ip` is this machine's own address, which no other machine can reach."""
     if ip == "localhost":
         return True
     try:
@@ -135,7 +136,7 @@ def _loopback(ip: str) -> bool:
         return False
 
 
-def _write_private(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
     """Write `text` at once, readable by this user only: an address may hold the token."""
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}-{os.getpid()}")
