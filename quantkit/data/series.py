@@ -15,9 +15,9 @@ import numpy as np
 import sqlalchemy as sa
 
 from quantkit.core.schema import BAR_COLUMNS
-from quantkit.data.tables import bars, bars_blocks, bars_history
+from quantkit.data.tables import bars, bars_blocks, bars_history, forming
 
-__all__ = ["BLOCK", "Columns", "Written", "merge", "pack", "read", "read_as_of"]
+__all__ = ["BLOCK", "Columns", "Written", "merge", "pack", "read", "read_as_of", "rewind"]
 
 #: Rows in a block.
 BLOCK: Final = 8192
@@ -131,6 +131,8 @@ def merge(
         differs[present] = ~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=0)
     fresh = ~present
     touched = times[fresh | differs]
+    # What was forming is complete now, or older than what is.
+    connection.execute(forming.delete().where(_of(forming, symbol, interval), forming.c.time <= int(times[-1])))
     if len(touched):
         dropped = _drop_blocks(connection, symbol, interval, touched)
         if differs.any():
@@ -144,6 +146,22 @@ def merge(
         elif dropped or len(touched) >= BLOCK // 8:
             pack(connection, symbol, interval)
     return Written(int(fresh.sum()), int(differs.sum()), int((present & ~differs).sum())), touched
+
+
+def rewind(connection: sa.Connection, symbol: str, interval: str, first: int, now: int) -> int:
+    """Take the bars from `first` on away, as if they were not known yet; each stays as an earlier version.
+
+    Returns
+    -------
+    int
+        How many there were.
+    """
+    of = _of(bars, symbol, interval) & (bars.c.time >= first)
+    moved = sa.select(*bars.columns, sa.literal(now, sa.BigInteger)).where(of)
+    connection.execute(bars_history.insert().from_select([*bars.columns.keys(), "replaced_at"], moved))
+    connection.execute(bars_blocks.delete().where(_of(bars_blocks, symbol, interval), bars_blocks.c.stop >= first))
+    connection.execute(forming.delete().where(_of(forming, symbol, interval)))
+    return connection.execute(bars.delete().where(of)).rowcount
 
 
 def pack(connection: sa.Connection, symbol: str, interval: str) -> None:

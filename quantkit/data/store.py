@@ -24,6 +24,8 @@ from quantkit.data import series, sql, tables
 from quantkit.data.base import Instrument
 from quantkit.data.connections import BUSY_TIMEOUT, Database
 from quantkit.data.ledger import Ledger
+from quantkit.data.live import Live, announce, stamp_after
+from quantkit.data.runs import Runs
 from quantkit.data.series import Columns, Written
 from quantkit.settings import Settings
 
@@ -68,6 +70,10 @@ class Store:
         self.url = database.url
         #: Published forecasts.
         self.ledger = Ledger(database)
+        #: Bars of many symbols as they arrive.
+        self.live = Live(database)
+        #: What the collector and the reports did.
+        self.runs = Runs(database)
 
     @classmethod
     def open(cls, settings: Settings, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
@@ -174,20 +180,14 @@ class Store:
         times = sql.micros(bars.index)
         known_at = _known(known, len(bars), symbol)
         new = Columns(times, np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy().T))
-        changes = tables.changes
         with self._database.write() as connection:
-            # Stamps never fall, whatever the clock does: of two versions the later one must win at every as_of.
-            last = connection.execute(sa.select(changes.c.at).order_by(changes.c.seq.desc()).limit(1)).scalar()
-            now = max(sql.now(), (last or 0) + 1)
+            now = stamp_after(connection)
             written, touched = series.merge(
                 connection, symbol, interval, new, source=source, known=known_at, now=now
             )  # fmt: skip
             if len(touched):
-                connection.execute(
-                    changes.insert().values(
-                        symbol=symbol, interval=interval, first=int(touched[0]), last=int(touched[-1]), at=now
-                    )
-                )
+                change = {"symbol": symbol, "interval": interval, "at": now}
+                announce(connection, [change | {"first": int(touched[0]), "last": int(touched[-1])}])
         if len(touched):
             self.ledger.score(symbol, interval, arrived=sql.stamp(int(touched[0])))
         return written
@@ -468,6 +468,10 @@ class Store:
             connection.execute(table.delete().where(table.c.key == key))
 
     # The whole
+
+    def listen(self) -> Any:
+        """PostgreSQL's connection that hears of every change of bars; None where ``data_version`` is what there is."""
+        return None if isinstance(self._database, Database) else self._database.listen()
 
     def data_version(self) -> int:
         """A number that is another one after any connection, in this process or another, has committed."""

@@ -16,7 +16,7 @@ from quantkit.core.errors import StoreError
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "create_or_migrate", "metadata", "schema_version"]
 
 #: Raised by one with every change of a table; ``MIGRATIONS`` then holds the step from the version before.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 #: ``MIGRATIONS[n]`` brings a database of version n to n + 1, inside the transaction that records it.
 MIGRATIONS: Final[dict[int, Callable[[sa.Connection], None]]] = {}
@@ -252,6 +252,21 @@ def _open_ledger(connection: sa.Connection) -> None:
 
 
 MIGRATIONS[1] = _open_ledger
+
+#: The bar of a series that is not complete yet, as a stream has it; `seq` rises with every change of any of them. It is
+#: kept out of ``bars``: what stands there was complete, and every change of it is a correction worth keeping.
+forming = sa.Table(
+    "forming",
+    metadata,
+    *_series(),
+    sa.Column("time", _Time, nullable=False),
+    *_prices(),
+    sa.Column("source", _Text, nullable=False),
+    sa.Column("seq", _Time, nullable=False, index=True),
+    sa.Column("at", _Time, nullable=False),
+)
+
+MIGRATIONS[2] = lambda connection: metadata.create_all(connection, tables=[forming])
 
 #: What the collector and the reports did, and how it ended.
 runs = sa.Table(
