@@ -82,9 +82,9 @@ class Hindcast(Result):
         missed = self.missed
         ahead = f"{self.step} step{'s' if self.step > 1 else ''} ahead"
         return (
-            f"{self.origins} forecasts {ahead}, each made from what was known then: the {self.level * 100:.4g} % interval "
-            f"held {int((missed == 0).sum())} outcomes ({self.coverage:.1%}); {int((missed > 0).sum())} lay above it, "
-            f"{int((missed < 0).sum())} below."
+            f"{self.origins} forecasts {ahead}, each made from what was known then: the interval at "
+            f"{self.level * 100:.4g} % held {int((missed == 0).sum())} outcomes ({self.coverage:.1%}); "
+            f"{int((missed > 0).sum())} lay above it, {int((missed < 0).sum())} below."
         )
 
 
