@@ -184,6 +184,37 @@ class Desk:
         bars = self.market.bars(instrument.symbol, interval, start=first, end=last, as_of=known)
         return bars if adjusted else self.market.as_traded(bars)
 
+    def indicators(
+        self,
+        symbol: str,
+        names: Iterable[str],
+        interval: Interval = "1d",
+        *,
+        as_of: When = None,
+    ) -> pd.DataFrame:
+        """Technical indicators at every stored bar of a symbol, as charts draw them.
+
+        Parameters
+        ----------
+        symbol : str
+        names : iterable of str
+            Of ``quantkit.core.indicators.INDICATORS``: ``sma20 sma50 sma200 ema20 ema50 bollinger vwap rsi macd``.
+        interval : {"1d", "1m"}
+        as_of : date, datetime or text, optional
+
+        Returns
+        -------
+        DataFrame, shape (T, columns)
+            ``name``, or ``name.part`` for an indicator of several values; NaN before it has seen enough bars.
+
+        Raises
+        ------
+        UnknownChoiceError, UsageError, UnknownSymbolError, NoDataError
+        """
+        from quantkit.core.indicators import indicators
+
+        return indicators(self.history(symbol, period="max", interval=interval, as_of=as_of), names)
+
     def prices(
         self,
         symbols: Iterable[str] | str,

@@ -11,8 +11,10 @@ import pytest
 
 from quantkit.core.calendars import PERIODS
 from quantkit.core.errors import DataError, UsageError
+from quantkit.core.indicators import indicators
 from quantkit.ui import CandleChart
 from quantkit.ui.charts.layers import Layer
+from quantkit.ui.charts.overlays import IndicatorLayer
 from quantkit.ui.charts.ticks import price_ticks, time_ticks
 from quantkit.ui.theme import DARK, LIGHT
 
@@ -274,7 +276,7 @@ def test_an_overlay_is_a_layer_and_nothing_else(aapl: pd.DataFrame) -> None:
     import bqplot as bq
 
     class Highest(Layer):
-        def __init__(self) -> None:
+        def __init__(self, scales) -> None:
             super().__init__()
             self.seen = 0
 
@@ -287,10 +289,43 @@ def test_an_overlay_is_a_layer_and_nothing_else(aapl: pd.DataFrame) -> None:
         def paint(self, tokens) -> None:
             self.marks = self.marks or [bq.Lines]
 
-    layer = Highest()
-    chart = CandleChart(aapl, layers=[layer])
+    chart = CandleChart(aapl, layers=[Highest])
+    (layer,) = (each for each in chart.layers if isinstance(each, Highest))
     assert layer.seen > 0
     assert chart.scales.price.max > 1000
+
+
+def test_indicators_are_drawn_at_the_last_bar_of_each_candle(aapl: pd.DataFrame) -> None:
+    chart = CandleChart(aapl, period="max")
+    values = indicators(aapl, ["sma50", "bollinger", "macd"])
+    chart.indicators = values
+    lines = next(each for each in chart.layers if isinstance(each, IndicatorLayer)).lines
+    candles = chart._drawn.candles
+    assert candles.size > 1
+    np.testing.assert_array_equal(lines.y[0], values["sma50"].to_numpy()[candles.last])
+    assert lines.y.shape == (4, len(candles))
+    rsi, macd = chart.panes
+    assert (rsi.widget.layout.display, macd.widget.layout.display) == ("none", None)
+    np.testing.assert_array_equal(macd.bars.y, values["macd.histogram"].fillna(0).to_numpy()[candles.last])
+    assert [label for label, _, _ in chart.pointer.meta["extra"]][:2] == ["SMA 50", "Bollinger 20, 2 lower"]
+    sent = np.frombuffer(chart.pointer.rows).reshape(len(candles), -1)
+    np.testing.assert_array_equal(sent[:, 9], values["sma50"].to_numpy()[candles.last])
+    chart.bars = aapl.iloc[:-5]
+    assert chart.pointer.meta["extra"] == [], "indicators of another series are not drawn over this one"
+
+
+def test_a_logarithmic_scale_draws_logarithms_and_says_prices(aapl: pd.DataFrame) -> None:
+    chart = CandleChart(aapl, period="max")
+    before = chart.scales.price.max
+    chart.log = True
+    np.testing.assert_allclose(10.0 ** chart.candles.rising.y[2:].max(), chart._drawn.candles.high.max(), rtol=0.05)
+    assert chart.scales.price.max < np.log10(before) + 0.2
+    said = sorted(float(text.replace(",", "")) for text in chart.price_axis.tick_labels.values())
+    np.testing.assert_allclose(said, sorted(10.0**chart.price_axis.tick_values))
+    assert chart.pointer.meta["log"]
+    chart.log = False
+    assert chart.scales.price.max == before
+    assert chart.price_axis.tick_labels is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ import pandas as pd
 import traitlets as t
 
 from quantkit.core.calendars import PERIODS, check_period
+from quantkit.core.indicators import INDICATORS
 from quantkit.core.schema import check_bars
 from quantkit.ui.charts.aggregate import Candles, aggregate, bars_per_candle
 from quantkit.ui.charts.layers import (
@@ -27,9 +28,10 @@ from quantkit.ui.charts.layers import (
     VolumeLayer,
 )
 from quantkit.ui.charts.navigator import Navigator
+from quantkit.ui.charts.overlays import IndicatorLayer, PaneLayer, colour_of, legend
 from quantkit.ui.charts.pointer import Pointer
 from quantkit.ui.charts.series import Series
-from quantkit.ui.charts.ticks import price_ticks, time_ticks
+from quantkit.ui.charts.ticks import js_number, log_ticks, price_ticks, time_ticks
 from quantkit.ui.theme import THEMES, ThemeName
 
 __all__ = ["CandleChart"]
@@ -59,8 +61,8 @@ class CandleChart(widgets.VBox):
     theme : {"dark", "light"}
     height : str
         CSS height of the chart's plot, such as ``460px`` or ``100%``.
-    layers : iterable of Layer
-        Further overlays, drawn over the candles.
+    layers : iterable of callables, such as classes of Layer
+        Further overlays, drawn over the candles; each is made with the chart's scales.
 
     Attributes
     ----------
@@ -79,6 +81,8 @@ class CandleChart(widgets.VBox):
     period = t.Enum(PERIODS, default_value="6mo")
     theme = t.Enum(tuple(THEMES), default_value="dark")
     show_forecast = t.Bool(True)
+    indicators = t.Instance(pd.DataFrame, allow_none=True, help="Of the bars, as ``desk.indicators`` returns them")
+    log = t.Bool(False, help="Whether the price scale is logarithmic")
     show_table = t.Bool(False)
     ready = t.Bool(False)
     at_period = t.Bool(True, help="Whether just `period` is in sight, and not what somebody has moved to")
@@ -92,13 +96,17 @@ class CandleChart(widgets.VBox):
         period: str = "6mo",
         theme: str = "dark",
         height: str = "460px",
-        layers: Iterable[Layer] = (),
+        layers: Iterable[Callable[[Scales], Layer]] = (),
     ) -> None:
         self.scales = Scales(*(bq.LinearScale(allow_padding=False) for _ in range(3)))
         self.scales.volume.min = 0.0
         self.candles, self.volume = CandleLayer(self.scales), VolumeLayer(self.scales)
         self.fan, self.last = FanLayer(self.scales), LastPriceLayer(self.scales)
-        self.layers: list[Layer] = [self.volume, self.fan, self.candles, *layers, self.last]
+        self.panes = [PaneLayer(self.scales, name, MARGIN) for name, each in INDICATORS.items() if each.pane == "below"]
+        self.layers: list[Layer] = [
+            self.volume, self.fan, self.candles, IndicatorLayer(self.scales), *(make(self.scales) for make in layers),
+            *self.panes, self.last,
+        ]  # fmt: skip
         self.time_axis = bq.Axis(scale=self.scales.x, grid_lines="solid", tick_values=np.empty(0))
         self.price_axis = bq.Axis(scale=self.scales.price, side="right", grid_lines="solid")
         self.figure = bq.Figure(
@@ -113,7 +121,9 @@ class CandleChart(widgets.VBox):
         self.pointer = Pointer(x_scale=self.scales.x, y_scale=self.scales.price)
         self.table = widgets.HTML(layout=widgets.Layout(display="none")).add_class("qk-table-twin")
         plot = widgets.Box([self.figure]).add_class("qk-plot")
-        super().__init__([self.pointer, plot, self.table, widgets.Box([self.navigator.figure]).add_class("qk-nav")])
+        panes = [pane.widget for pane in self.panes]
+        navigator = widgets.Box([self.navigator.figure]).add_class("qk-nav")
+        super().__init__([self.pointer, plot, *panes, self.table, navigator])
         self.add_class("qk-chart")
         self.series = Series()
         self._drawn: View | None = None
@@ -126,6 +136,7 @@ class CandleChart(widgets.VBox):
         self.observe(lambda change: self._load(), "bars")
         self.observe(lambda change: None if self._quiet else self.look(), "period")
         self.observe(lambda change: self._reforecast(), ["forecast", "show_forecast"])
+        self.observe(lambda change: self._redraw(), ["indicators", "log"])
         self.observe(lambda change: self.paint(change.new), "theme")
         self.observe(lambda change: self._fill_table(), "show_table")
         if bars is not None:
@@ -166,7 +177,7 @@ class CandleChart(widgets.VBox):
     def paint(self, theme: str) -> None:
         """Take the colours of a theme."""
         name = cast(ThemeName, theme)
-        tokens = THEMES[name]
+        tokens = self._tokens = THEMES[name]
         with self._together():
             for layer in self.layers:
                 layer.paint(tokens)
@@ -253,6 +264,19 @@ class CandleChart(widgets.VBox):
         named = self.series.symbol or getattr(made, "symbol", "")
         return made if made is not None and (made.symbol, made.interval) == (named, self.series.interval) else None
 
+    @property
+    def _fitting_indicators(self) -> dict[str, np.ndarray]:
+        """The indicators, unless they were made of another series: they arrive after their bars."""
+        made = self.indicators
+        if made is None or len(made) != len(self.series) or not made.index.equals(self.series.bars.index):
+            return {}
+        return {str(column): made[column].to_numpy(dtype=float) for column in made}
+
+    def _redraw(self) -> None:
+        if not self._quiet:
+            with self._together():
+                self._draw(force=True)
+
     def _moved(self, change: object) -> None:
         if not self._quiet:
             with self._together():
@@ -285,7 +309,10 @@ class CandleChart(widgets.VBox):
         ):
             return
         candles, fresh = self._candles_for(low, high, size, None if force else before)
-        view = View(self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals)
+        view = View(
+            self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals,
+            self._fitting_indicators, self.log,
+        )  # fmt: skip
         self._drawn = view
         floor = self._fit_prices(view)
         for layer in self.layers:
@@ -297,7 +324,7 @@ class CandleChart(widgets.VBox):
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
         if fresh:
-            self.pointer.show(candles, self.series.clock, meta)
+            self.pointer.show(candles, self.series.clock, meta, [v[candles.last] for v in view.indicators.values()])
         else:
             self.pointer.meta = meta
         self._fill_table()
@@ -318,7 +345,9 @@ class CandleChart(widgets.VBox):
         if not extents:  # a scale that was moved from outside, past everything
             last = float(view.columns.close[-1])
             extents = [(last, last)]
-        bottom, top = min(low for low, _ in extents), max(high for _, high in extents)
+        bottom, top = (
+            float(view.level(end)) for end in (min(low for low, _ in extents), max(high for _, high in extents))
+        )
         pad = (top - bottom) * 0.05 or abs(top) * 0.01 or 1.0
         bottom, top = bottom - pad, top + pad
         below = 0.0 if not view.candles.volume[view.seen].any() else PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom)
@@ -336,16 +365,26 @@ class CandleChart(widgets.VBox):
         at, labels = at[fits], [label for label, fit in zip(labels, fits, strict=True) if fit]
         # Two messages, words before places: bqplot writes a tick's text a moment late, with the words it knew when the
         # places changed. The words of the places before are kept so that these never stand as bare numbers.
-        before = {_js_number(value): text for value, text in zip(*self._labelled, strict=True)}
+        before = {js_number(value): text for value, text in zip(*self._labelled, strict=True)}
         self._labelled = (at, labels)
-        self.time_axis.tick_labels = before | dict(zip(map(_js_number, at), labels, strict=True))
+        self.time_axis.tick_labels = before | dict(zip(map(js_number, at), labels, strict=True))
         self.time_axis.tick_values = at
-        ticks = price_ticks(floor, self.scales.price.max)
-        ticks = ticks[~self.last.near(ticks)]
-        step = float(np.diff(ticks).min()) if len(ticks) > 1 else 1.0
+        self._label_prices(view, floor)
+
+    def _label_prices(self, view: View, floor: float) -> None:
+        ends = (floor, self.scales.price.max)
+        prices = log_ticks(10.0 ** ends[0], 10.0 ** ends[1]) if view.log else price_ticks(*ends)
+        at = view.level(prices)
+        away = ~self.last.near(at)
+        prices, at = prices[away], at[away]
+        step = float(np.diff(prices).min()) if len(prices) > 1 else 1.0
         finer = min(math.ceil(-math.log10(step) - 1e-9), 6)
-        self.price_axis.tick_format = f",.{max(finer, self.series.decimals)}f"
-        self.price_axis.tick_values = ticks
+        digits = max(finer, self.series.decimals)
+        self.price_axis.tick_format = f",.{digits}f"
+        # On a logarithmic scale the labels say the prices, not their logarithms.
+        labels = {js_number(level): f"{price:,.{digits}f}" for level, price in zip(at, prices, strict=True)}
+        self.price_axis.tick_labels = labels if view.log else None
+        self.price_axis.tick_values = at
 
     def _meta(self, view: View, floor: float) -> dict[str, Any]:
         close, first = view.columns.close, int(view.candles.first[0]) if len(view.candles) else 0
@@ -359,6 +398,8 @@ class CandleChart(widgets.VBox):
             "least": LEAST_BARS,
             "newest": len(self.series) - 1.5,
             "floor": floor,
+            "log": view.log,
+            "extra": [[legend(column), colour_of(column, self._tokens), _digits(column)] for column in view.indicators],
             "last": {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"},
             "before": float(close[first - 1]) if first > 0 else None,
             "caption": self.caption,
@@ -378,6 +419,7 @@ class CandleChart(widgets.VBox):
         members = [
             *self.figure.marks, *(axis for axis in self.figure.axes if axis is not self.time_axis), self.figure,
             self.scales.price, self.scales.volume, self.scales.x, *self.navigator.widgets, self.pointer,
+            *(part for pane in self.panes for part in pane.every),
         ]  # fmt: skip
         self._quiet = True
         try:
@@ -399,6 +441,6 @@ class CandleChart(widgets.VBox):
             self._quiet = before
 
 
-def _js_number(value: float) -> str:
-    """The key under which JavaScript finds a number in an object."""
-    return str(int(value)) if float(value).is_integer() else repr(float(value))
+def _digits(column: str) -> int | None:
+    """Decimals of an indicator in the readout; None where it is a price."""
+    return {"rsi": 1, "macd": 3}.get(column.partition(".")[0])

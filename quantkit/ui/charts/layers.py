@@ -1,18 +1,21 @@
 """What is drawn over a price chart's bars: each layer owns its bqplot marks and redraws them from one view.
 
-A new overlay is a new subclass of :class:`Layer`, handed to ``CandleChart(layers=...)``.
+A new overlay is a new subclass of :class:`Layer`, handed to ``CandleChart(layers=[...])``, which makes it with the
+chart's scales.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import bqplot as bq
 import numpy as np
 
 from quantkit.ui.charts.aggregate import BarColumns, Candles
+from quantkit.ui.charts.ticks import js_number
 from quantkit.ui.theme import DARK, Tokens
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ class View:
     forecast : Forecast or None
     decimals : int
         Of prices.
+    indicators : mapping of column to ndarray, shape (T,)
+        What ``Desk.indicators`` says of every bar.
+    log : bool
+        Whether the price scale is logarithmic.
     """
 
     columns: BarColumns
@@ -47,6 +54,15 @@ class View:
     high: float
     forecast: Forecast | None
     decimals: int
+    indicators: Mapping[str, np.ndarray] = field(default_factory=dict)
+    log: bool = False
+
+    def level(self, price: Any) -> Any:
+        """Where a price stands on the price scale: on a logarithmic one its decimal logarithm, NaN if it has none."""
+        if not self.log:
+            return price
+        price = np.asarray(price, dtype=float)
+        return np.log10(price, out=np.full_like(price, np.nan), where=price > 0.0)
 
     @property
     def seen(self) -> slice:
@@ -128,9 +144,9 @@ class CandleLayer(Layer):
         candles = view.candles
         up = candles.close >= candles.open
         for mark, chosen in ((self.rising, up & candles.quoted), (self.falling, ~up & candles.quoted)):
-            prices = np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen]
+            prices = view.level(np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen])
             # The anchors carry a real price: a scale without bounds of its own must not be stretched by them.
-            anchors = np.full((2, 4), candles.close[-1] if len(candles) else 1.0)
+            anchors = np.full((2, 4), view.level(candles.close[-1]) if len(candles) else 1.0)
             mark.x = np.concatenate([view.anchors, candles.position[chosen]])
             mark.y = np.concatenate([anchors, prices])
         self.rising.visible = self.falling.visible = bool(candles.quoted.any())
@@ -138,7 +154,7 @@ class CandleLayer(Layer):
         self.line.visible = bool(alone.any())
         if self.line.visible:
             alone[:-1] |= alone[1:]  # the line sets off from the last candle
-            self.line.x, self.line.y = candles.position, np.where(alone, candles.close, np.nan)
+            self.line.x, self.line.y = candles.position, view.level(np.where(alone, candles.close, np.nan))
 
     def extent(self, view: View) -> tuple[float, float] | None:
         """Lowest low and highest high in sight."""
@@ -205,13 +221,13 @@ class FanLayer(Layer):
         for mark, band in zip(self.bands, fan, strict=False):
             x = self._steps(view)
             mark.x = x
-            mark.y = np.array([self._from_last(view, band.lower), self._from_last(view, band.upper)])
+            mark.y = view.level(np.array([self._from_last(view, band.lower), self._from_last(view, band.upper)]))
             mark.visible = self.shown
         for mark in self.bands[len(fan) :]:
             mark.visible = False
         if forecast is not None:
             self.mean.x = self._steps(view)
-            self.mean.y = self._from_last(view, [step.mean for step in forecast.steps])
+            self.mean.y = view.level(self._from_last(view, [step.mean for step in forecast.steps]))
         self.mean.visible = forecast is not None and self.shown
 
     def extent(self, view: View) -> tuple[float, float] | None:
@@ -265,9 +281,10 @@ class LastPriceLayer(Layer):
             return
         last, far = float(close[-1]), float(view.anchors[0])
         colour = self._tokens.down if len(close) > 1 and last < close[-2] else self._tokens.up
-        self.line.x, self.line.y, self.line.colors = np.array([far, -far]), np.array([last, last]), [colour]
-        self.tag.tick_values = np.array([last])
-        self.tag.tick_format = f",.{view.decimals}f"
+        at = float(view.level(last))
+        self.line.x, self.line.y, self.line.colors = np.array([far, -far]), np.array([at, at]), [colour]
+        self.tag.tick_labels = {js_number(at): f"{last:,.{view.decimals}f}"}
+        self.tag.tick_values = np.array([at])
         # On a screen the pointer lays a box over it, which no axis can hold; this is what a saved picture shows.
         self.tag.tick_style = {"fill": colour, "font-size": "11px", "transform": "translateX(6px)"}
         self.tag.color = self._tokens.panel
@@ -275,7 +292,7 @@ class LastPriceLayer(Layer):
     def fit(self, view: View) -> None:
         """Show line and tag while the last close is within the prices in sight: an axis would draw beyond its end."""
         close = view.columns.close
-        shown = len(close) > 0 and bool(self.scale.min <= close[-1] <= self.scale.max)
+        shown = len(close) > 0 and bool(self.scale.min <= view.level(close[-1]) <= self.scale.max)
         self.line.visible = self.tag.visible = shown
 
     def paint(self, tokens: Tokens) -> None:

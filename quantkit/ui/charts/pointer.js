@@ -15,7 +15,7 @@ function element(name, className, parent) {
   return made;
 }
 
-const COLUMNS = 9; // position, first time, last time, bars, open, high, low, close, volume
+const OWN = 9; // position, first time, last time, bars, open, high, low, close, volume; then the chart's extras
 
 export default {
   async render({ model, el }) {
@@ -36,7 +36,11 @@ export default {
     let rows = numbers(model.get("rows"));
     let meta = model.get("meta");
     let root = null, plot = null, overlay = null, hovered = -1, keyed = false;
-    const count = () => rows.length / COLUMNS;
+    let columns = OWN + (meta.extra ?? []).length;
+    const count = () => rows.length / columns;
+    // A logarithmic price scale is a linear one over decimal logarithms.
+    const level = (value) => (meta.log ? Math.log10(value) : value);
+    const priceAt = (value) => (meta.log ? 10 ** value : value);
 
     // words
     const priced = new Map();
@@ -57,7 +61,7 @@ export default {
       return meta.intraday ? `${text.slice(0, 10)} ${text.slice(11, 16)}` : text.slice(0, 10);
     };
     const span = (at) => {
-      const [from, to] = [moment(rows[at * COLUMNS + 1]), moment(rows[at * COLUMNS + 2])];
+      const [from, to] = [moment(rows[at * columns + 1]), moment(rows[at * columns + 2])];
       if (from === to) return from + (meta.zone ? ` ${meta.zone}` : "");
       const short = meta.intraday && from.slice(0, 10) === to.slice(0, 10) ? to.slice(11) : to;
       return `${from} – ${short}${meta.zone ? ` ${meta.zone}` : ""}`;
@@ -68,10 +72,12 @@ export default {
       const cell = (label, value, kind = "") => {
         const pair = element("span", "qk-readout-pair", el);
         if (label) element("span", "qk-readout-label", pair).textContent = label;
-        element("b", kind, pair).textContent = value;
+        const figure = element("b", kind, pair);
+        figure.textContent = value;
+        return figure;
       };
-      const [open, high, low, close, traded] = rows.slice(at * COLUMNS + 4, at * COLUMNS + 9);
-      const before = at > 0 ? rows[(at - 1) * COLUMNS + 7] : meta.before ?? NaN;
+      const [open, high, low, close, traded] = rows.slice(at * columns + 4, at * columns + 9);
+      const before = at > 0 ? rows[(at - 1) * columns + 7] : meta.before ?? NaN;
       element("span", "qk-readout-time", el).textContent = span(at);
       if (Number.isFinite(open)) {
         cell("O", price(open)); cell("H", price(high)); cell("L", price(low));
@@ -81,10 +87,14 @@ export default {
       if (Number.isFinite(change))
         cell("", (change > 0 ? "+" : "") + change.toFixed(2) + "%", change > 0 ? "up" : change < 0 ? "down" : "");
       if (Number.isFinite(traded)) cell("V", volume(traded));
-      const bars = rows[at * COLUMNS + 3];
+      (meta.extra ?? []).forEach(([label, colour, digits], which) => {
+        const value = rows[at * columns + OWN + which];
+        if (Number.isFinite(value)) cell(label, digits === null ? price(value) : value.toFixed(digits), "").style.color = colour;
+      });
+      const bars = rows[at * columns + 3];
       if (bars > 1) element("span", "qk-readout-note", el).textContent = `${bars} bars`;
       if (meta.note) element("span", "qk-readout-note", el).textContent = meta.note;
-      el.dataset.at = moment(rows[at * COLUMNS + 2]);
+      el.dataset.at = moment(rows[at * columns + 2]);
     };
 
     // where things are
@@ -100,7 +110,7 @@ export default {
     const nearest = (bar) => {
       let best = -1;
       for (let at = 0, gap = Infinity; at < count(); at++) {
-        const distance = Math.abs(rows[at * COLUMNS] - bar);
+        const distance = Math.abs(rows[at * columns] - bar);
         if (distance > gap) break;
         [best, gap] = [at, distance];
       }
@@ -120,7 +130,7 @@ export default {
       hovered = at;
       if (at < 0) return hide();
       const [low, high] = domain();
-      const share = (rows[at * COLUMNS] - low) / (high - low);
+      const share = (rows[at * columns] - low) / (high - low);
       const frame = overlay.getBoundingClientRect();
       const left = box.left - frame.left + share * box.width;
       overlay.classList.toggle("on", share >= 0 && share <= 1);
@@ -139,7 +149,7 @@ export default {
         overlay.horizontal.style.transform = `translateY(${Math.round(clientY - frame.top)}px)`;
         overlay.horizontal.style.width = `${box.width}px`;
         overlay.horizontal.style.left = `${box.left - frame.left}px`;
-        overlay.level.textContent = price(value);
+        overlay.level.textContent = price(priceAt(value));
         overlay.level.style.transform = `translate(${box.right - frame.left + 4}px, ${Math.round(clientY - frame.top) - 9}px)`;
       }
       say(at);
@@ -223,7 +233,7 @@ export default {
         keyed = true;
         const from = hovered < 0 ? nearest(high) : hovered;
         const to = Math.min(Math.max(from + step, 0), lastRow());
-        const bar = rows[to * COLUMNS];
+        const bar = rows[to * columns];
         if (bar < low || bar > high) pan((step * (high - low)) / 4);
         el.setAttribute("aria-live", "polite");
         cross(to, box, NaN);
@@ -316,7 +326,7 @@ export default {
       const last = meta.last;
       const [bottom, top] = [y.get("min"), y.get("max")];
       if (!box || !last) return;
-      const share = (top - last.price) / (top - bottom);
+      const share = (top - level(last.price)) / (top - bottom);
       overlay.tag.hidden = !(share >= 0 && share <= 1);
       overlay.tag.textContent = price(last.price);
       overlay.tag.className = `qk-tag ${last.kind}`;
@@ -327,6 +337,7 @@ export default {
     const fresh = () => {
       rows = numbers(model.get("rows"));
       meta = model.get("meta");
+      columns = OWN + (meta.extra ?? []).length;
       named();
       const box = seenAt && area();
       if (box) cross(nearest(barAt(seenAt.x, box)), box, seenAt.y);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Pointer(anywidget.AnyWidget):
     width = t.Int(0, help="Width of the plot in CSS pixels; 0 until it is drawn").tag(sync=True)
     painted = t.Int(-1, help="Generation of the drawing that has reached the screen").tag(sync=True)
 
-    def show(self, candles: Candles, time: np.ndarray, meta: dict[str, Any]) -> None:
+    def show(self, candles: Candles, time: np.ndarray, meta: dict[str, Any], extra: Sequence[np.ndarray] = ()) -> None:
         """Give it the candles that are drawn.
 
         Parameters
@@ -46,15 +47,19 @@ class Pointer(anywidget.AnyWidget):
         time : ndarray of int64, shape (T,)
             Milliseconds on the clock to be shown, by bar number.
         meta : dict
-            ``decimals intraday zone note limits least newest floor before last caption generation``.
+            ``decimals intraday zone note limits least newest floor log before last caption generation extra``.
+        extra : sequence of ndarray, shape (n,)
+            Further values of each candle, one for each of the names and colours in ``meta["extra"]``.
         """
-        table = np.empty((len(candles), 9))
+        table = np.empty((len(candles), 9 + len(extra)))
         table[:, 0] = candles.position
         table[:, 1] = time[candles.first]
         table[:, 2] = time[candles.last]
         table[:, 3] = candles.last - candles.first + 1
         for column, name in enumerate(("open", "high", "low", "close", "volume"), start=4):
             table[:, column] = getattr(candles, name)
+        for column, values in enumerate(extra, start=9):
+            table[:, column] = values
         for column in (4, 5, 6, 8):  # all but the close
             table[~candles.quoted, column] = np.nan
         with self.hold_sync():
@@ -63,4 +68,5 @@ class Pointer(anywidget.AnyWidget):
 
     def paint(self, theme: ThemeName) -> None:
         """Set the colours that the style sheet reads."""
-        self.tokens = {**asdict(THEMES[theme]), "mono": FONT_MONO, "font": FONT_TEXT}
+        colours = {name: value for name, value in asdict(THEMES[theme]).items() if isinstance(value, str)}
+        self.tokens = {**colours, "mono": FONT_MONO, "font": FONT_TEXT}

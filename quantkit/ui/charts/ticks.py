@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pandas as pd
 
-__all__ = ["price_ticks", "time_ticks"]
+__all__ = ["js_number", "log_ticks", "price_ticks", "time_ticks"]
 
 
 def price_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
@@ -25,6 +25,32 @@ def price_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return np.round(np.arange(first, last + 1) * step, 10)
+
+
+def log_ticks(low: float, high: float, count: int = 7) -> np.ndarray:
+    """Round numbers in [low, high], both positive, about evenly spread over their logarithms.
+
+    Examples
+    --------
+    >>> log_ticks(3.0, 450.0).tolist()
+    [5.0, 10.0, 20.0, 50.0, 100.0, 200.0]
+    >>> log_ticks(196.3, 260.1, 6).tolist()
+    [200.0, 220.0, 240.0, 260.0]
+    """
+    if not 0.0 < low < high or high / low < 4.0:
+        return price_ticks(low, high, count)
+    powers = 10.0 ** np.arange(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,)):
+        ticks = np.sort(np.outer(powers, digits).ravel())
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        if len(ticks) <= 1.5 * count:
+            break
+    return np.round(ticks, 10)
+
+
+def js_number(value: float) -> str:
+    """The key under which JavaScript finds a number in an object, as an axis looks up its labels."""
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 # From coarse to fine: a key that changes at a boundary, how a boundary is written, and the minutes it is rounded to.

@@ -1,0 +1,147 @@
+"""Indicators on a price chart: lines among the candles, and panes of their own below them.
+
+The values are computed elsewhere (``Desk.indicators``); here they are only drawn, one point a candle: an indicator of
+many bars to a candle is the one at its last bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import bqplot as bq
+import ipywidgets as widgets
+import numpy as np
+
+from quantkit.core.indicators import INDICATORS
+from quantkit.ui.charts.layers import Layer, Scales, View
+from quantkit.ui.theme import DARK, Tokens
+
+__all__ = ["IndicatorLayer", "PaneLayer", "colour_of", "legend"]
+
+#: Lines of one indicator share its colour, and an indicator keeps its colour whatever else is chosen.
+_ORDER = ("sma20", "sma50", "sma200", "ema20", "ema50", "bollinger", "vwap", "rsi", "macd")
+_PANE_HEIGHT = "104px"
+
+
+def colour_of(column: str, tokens: Tokens) -> str:
+    """Colour of an indicator's line in a theme."""
+    name, _, part = column.partition(".")
+    at = _ORDER.index(name) if name in _ORDER else len(_ORDER)
+    return tokens.series[(at + (part == "signal")) % len(tokens.series)]
+
+
+def legend(column: str) -> str:
+    """An indicator's column as a readout names it."""
+    name, _, part = column.partition(".")
+    label = INDICATORS[name].label
+    return f"{label} {part}" if part and part != name else label
+
+
+class IndicatorLayer(Layer):
+    """Every indicator whose values are prices, as one mark of several lines."""
+
+    def __init__(self, scales: Scales) -> None:
+        super().__init__()
+        self.lines = bq.Lines(scales={"x": scales.x, "y": scales.price}, stroke_width=1.3, visible=False)
+        self.marks = [self.lines]
+        self._tokens = DARK
+
+    def draw(self, view: View) -> None:
+        """Redraw the lines."""
+        chosen = _of_pane(view.indicators, "price")
+        self.lines.visible = bool(chosen)
+        if chosen:
+            last = view.candles.last
+            self.lines.x = view.candles.position
+            self.lines.y = np.array([view.level(values[last]) for values in chosen.values()])
+            self.lines.colors = [colour_of(column, self._tokens) for column in chosen]
+
+    def extent(self, view: View) -> tuple[float, float] | None:
+        """What the lines reach within the range in sight."""
+        last = view.candles.last[view.seen]
+        seen = [values[last] for values in _of_pane(view.indicators, "price").values()]
+        known = np.concatenate(seen) if seen else np.empty(0)
+        known = known[np.isfinite(known) & (known > 0.0)]
+        return (float(known.min()), float(known.max())) if len(known) else None
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours, used at the next drawing."""
+        self._tokens = tokens
+
+
+class PaneLayer(Layer):
+    """One indicator with a scale of its own, in a figure below the chart that moves with it.
+
+    Attributes
+    ----------
+    widget : Box
+        The figure; shown while the indicator is among those of the view.
+    """
+
+    def __init__(self, scales: Scales, name: str, margin: Mapping[str, int]) -> None:
+        super().__init__()
+        self.name = name
+        self.scale = bq.LinearScale(allow_padding=False)
+        at = {"x": scales.x, "y": self.scale}
+        self.lines = bq.Lines(scales=at, stroke_width=1.3)
+        self.bars = bq.Bars(scales=at, padding=0.25, stroke_width=0.0, visible=False)
+        self.axis = bq.Axis(scale=self.scale, side="right", grid_lines="solid", num_ticks=3)
+        self.figure = bq.Figure(
+            marks=[self.bars, self.lines], axes=[self.axis], animation_duration=0, padding_x=0, padding_y=0,
+            min_aspect_ratio=0.01, max_aspect_ratio=1000, display_toolbar=False,
+            fig_margin={"top": 6, "bottom": 6, **margin},
+            layout=widgets.Layout(width="100%", height=_PANE_HEIGHT, min_width="0", min_height="0"),
+        )  # fmt: skip
+        label = widgets.HTML(f"<span class='qk-pane-label'>{INDICATORS[name].label}</span>")
+        self.widget = widgets.Box([label, self.figure], layout=widgets.Layout(display="none")).add_class("qk-pane")
+        self._tokens = DARK
+
+    @property
+    def every(self) -> tuple[bq.Mark | bq.Axis | bq.Scale | bq.Figure, ...]:
+        """Widgets whose changes belong into one message."""
+        return (self.bars, self.lines, self.axis, self.scale, self.figure)
+
+    def draw(self, view: View) -> None:
+        """Redraw the pane, or put it away."""
+        own = {column: values for column, values in view.indicators.items() if column.partition(".")[0] == self.name}
+        self.widget.layout.display = None if own else "none"
+        if not own:
+            return
+        candles = view.candles
+        lines = {column: values for column, values in own.items() if not column.endswith(".histogram")}
+        self.lines.x = candles.position
+        self.lines.y = np.array([values[candles.last] for values in lines.values()])
+        self.lines.colors = [colour_of(column, self._tokens) for column in lines]
+        histogram = own.get(f"{self.name}.histogram")
+        self.bars.visible = histogram is not None
+        if histogram is not None:
+            heights = np.nan_to_num(histogram[candles.last])
+            self.bars.x, self.bars.y = candles.position, heights
+            self.bars.colors = np.where(heights >= 0.0, self._tokens.up, self._tokens.down).tolist()
+            self.bars.opacities = [0.45] * len(heights)
+
+    def fit(self, view: View) -> None:
+        """Scale to what is in sight; an oscillator of 0 to 100 keeps its whole range."""
+        own = [values for column, values in view.indicators.items() if column.partition(".")[0] == self.name]
+        if not own:
+            return
+        if self.name == "rsi":
+            self.scale.min, self.scale.max = 0.0, 100.0
+            self.axis.tick_values = np.array([30.0, 50.0, 70.0])
+            return
+        seen = np.concatenate([values[view.candles.last[view.seen]] for values in own])
+        reach = float(np.nanmax(np.abs(seen), initial=0.0)) or 1.0
+        self.scale.min, self.scale.max = -1.1 * reach, 1.1 * reach
+        self.axis.tick_values = np.array([-reach, 0.0, reach]) * 0.8
+        self.axis.tick_format = ",.2f" if reach >= 0.05 else ",.4f"
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours; those of lines and bars are used at the next drawing."""
+        self._tokens = tokens
+        self.figure.background_style = {"fill": tokens.panel}
+        self.axis.color, self.axis.grid_color = tokens.panel, tokens.grid
+        self.axis.tick_style = {"fill": tokens.muted, "font-size": "11px", "transform": "translateX(6px)"}
+
+
+def _of_pane(values: Mapping[str, np.ndarray], pane: str) -> dict[str, np.ndarray]:
+    return {column: each for column, each in values.items() if INDICATORS[column.partition(".")[0]].pane == pane}
