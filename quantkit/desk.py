@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from datetime import date, datetime
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from weakref import WeakSet
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
 from quantkit.core.schema import Interval, check_interval, check_level, check_symbol, check_symbols
+from quantkit.data.bus import Watch
 from quantkit.data.market import Market
 from quantkit.data.panel import common_prices, joined_prices
 from quantkit.data.quote import Quote
@@ -67,6 +69,7 @@ class Desk:
         self.market = market
         self._compute: Compute | None = None
         self._opening = threading.Lock()
+        self._watches: WeakSet[Watch] = WeakSet()
 
     @classmethod
     def open(cls, settings: Settings | None = None, **overrides: Any) -> Self:
@@ -89,7 +92,9 @@ class Desk:
             raise
 
     def close(self) -> None:
-        """Let go of the store and of whatever computes."""
+        """Let go of the store and of whatever computes; ends every watch."""
+        for watch in list(self._watches):
+            watch.close()
         if self._compute is not None:
             self._compute.close()
         self.store.close()
@@ -256,6 +261,32 @@ class Desk:
             for each in wanted
         }
         return common_prices(frames, None if dated else check_period(period or "5y"))
+
+    def watch(self, symbols: Iterable[str] | str, *, initial: bool = False) -> Watch:
+        """Quotes as bars arrive, whoever writes them.
+
+        Parameters
+        ----------
+        symbols : list of str, or text separated by commas
+        initial : bool
+            Begin with each symbol's quote as it stands.
+
+        Returns
+        -------
+        Watch
+            An iterator of ``Quote`` that waits for the next one; whoever comes late gets the latest, never a queue.
+            ``close()``, from any thread, ends it, as closing the desk does.
+
+        Raises
+        ------
+        UsageError, UnknownSymbolError
+        """
+        wanted = check_symbols(list(symbols) if not isinstance(symbols, str) else symbols)
+        for symbol in wanted:
+            self.market.instrument(symbol)
+        watch = Watch(wanted, self.store, self.settings, self.quote, initial=initial)
+        self._watches.add(watch)
+        return watch
 
     def predict(
         self,

@@ -113,13 +113,11 @@ class Live:
                 connection.execute(forming.delete().where(over), ended)
             changed = sum(each.pop("count") for each in touched)
             if still_forming:
-                seq = (connection.execute(sa.select(sa.func.max(forming.c.seq))).scalar() or 0) + 1
-                about = {"interval": interval, "source": source, "at": now}
+                # By the clock, since the row that holds the last number goes when its bar is complete.
+                last = connection.execute(sa.select(sa.func.max(forming.c.seq))).scalar() or 0
+                about = {"interval": interval, "source": source, "at": now, "seq": max(last + 1, now)}
                 latest = {bar.symbol: bar for bar in still_forming}
-                moving = [
-                    about | {"seq": number} | _values(bar) for number, bar in enumerate(latest.values(), start=seq)
-                ]
-                sql.upsert(connection, forming, moving)
+                sql.upsert(connection, forming, [about | _values(bar) for bar in latest.values()])
             announce(connection, touched)
         return changed
 

@@ -26,7 +26,8 @@ from quantkit.settings import Settings
 
 __all__ = ["Market"]
 
-_WITHOUT_SPLITS: Final = ("sample", "files")
+_WITHOUT_SPLITS: Final = ("sample", "replay", "files")
+EMBEDDED: Final[dict[str, Status]] = {"sample": "sample", "replay": "replay"}
 
 
 class Market:
@@ -77,7 +78,8 @@ class Market:
         for provider in self.providers:
             if provider.name == instrument.source:
                 return provider.status
-        return "offline"
+        # What comes with quantkit is there without a provider in use.
+        return EMBEDDED.get(instrument.source, "offline")
 
     def bars(
         self,
@@ -114,7 +116,9 @@ class Market:
     def quote(self, symbol: str) -> Quote:
         """The last session of `symbol`, gathered from minutes where those reach further than its daily bars."""
         instrument = self.instrument(symbol)
-        held = [self._recent(instrument, interval) for interval in instrument.intervals]
+        # A replay's clock stands in its minutes; the days beside them go on to where the sample ends.
+        replayed = instrument.source == "replay" and "1m" in instrument.intervals
+        held = [self._recent(instrument, each) for each in (("1m",) if replayed else instrument.intervals)]
         complete, bars = max(held, key=lambda each: each[0])
         daily = bars if bars.attrs["interval"] == "1d" else session_bars(bars, instrument.calendar)
         last = daily.iloc[-1]
@@ -132,7 +136,7 @@ class Market:
             source=instrument.source,
             status=self.status(instrument),
             price_basis=instrument.price_basis,
-            age_seconds=(pd.Timestamp.now("UTC") - complete).total_seconds(),
+            age_seconds=max((pd.Timestamp.now("UTC") - complete).total_seconds(), 0.0),
         )
 
     def as_traded(self, bars: pd.DataFrame) -> pd.DataFrame:
@@ -207,7 +211,17 @@ class Market:
         self.ensure(instrument.symbol, interval)
         stored = self.store.bar_range(instrument.symbol, interval)
         bars = self.bars(instrument.symbol, interval, start=stored[1] - pd.Timedelta(days=14) if stored else None)
+        bars = self._with_forming(bars)
         return known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0], bars
+
+    def _with_forming(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """`bars` and the one after them that a stream is forming, where there is one."""
+        forming = self.store.live.forming(bars.attrs["symbol"], bars.attrs["interval"])
+        if forming.empty or forming.index[0] <= bars.index[-1]:
+            return bars
+        longer = pd.concat([bars, forming])
+        longer.attrs = bars.attrs
+        return longer
 
     def _refuse(self, symbol: str) -> None:
         for provider in self.providers:
