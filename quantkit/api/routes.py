@@ -160,6 +160,22 @@ async def leaderboard(
     return await _job(request, "leaderboard", arguments, wait, form)
 
 
+@router.get(
+    "/track-record",
+    responses=_gives(schemas.TrackRecordBody),
+    tags=["Forecasts"],
+    summary="What forecasts were worth",
+)
+async def track_record(
+    request: Request,
+    symbol: Symbol,
+    model: Annotated[str | None, Query(max_length=32, description="A model; all if left out")] = None,
+    interval: Interval = "1d",
+) -> Response:
+    """Forecasts published before their outcome was known, beside what came."""
+    return await _reply(request, "track_record", symbol=symbol, model=model, interval=interval)
+
+
 @router.get("/risk", responses=_gives(schemas.RiskBody, table=True), tags=["Risk"], summary="Risk report")
 async def risk(
     request: Request,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from quantkit.api.forms import model_of
 from quantkit.data.quote import Quote
-from quantkit.forecast import FORECASTERS, Forecast, Leaderboard
+from quantkit.forecast import FORECASTERS, Forecast, Leaderboard, TrackRecord
 from quantkit.portfolio import OBJECTIVES, Allocation, Frontier, PortfolioBacktest
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS
 from quantkit.risk import Correlation, RiskReport
@@ -18,6 +18,7 @@ __all__ = [
     "BacktestBody", "BacktestRequest", "CorrelationBody", "FrontierBody", "FrontierRequest", "Health", "HistoryBody",
     "Job", "LeaderboardBody", "OptimizeBody", "OptimizeRequest", "PredictionBody", "PriceBody", "RiskBody",
     "StressBody", "StressRequest", "SymbolsBody",
+    "TrackRecordBody",
 ]  # fmt: skip
 
 MOST_SYMBOLS: Final = 500
@@ -223,6 +224,7 @@ PredictionBody = create_model(
 
 RiskBody = model_of(RiskReport)
 LeaderboardBody = model_of(Leaderboard)
+TrackRecordBody = model_of(TrackRecord)
 CorrelationBody = model_of(Correlation)
 FrontierBody = model_of(Frontier)
 BacktestBody = create_model(

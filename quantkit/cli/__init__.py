@@ -25,7 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    services.up, services.dashboard, market.symbols, market.quote, market.history, analysis.predict,
+    services.up, services.dashboard, services.api, market.symbols, market.quote, market.history, analysis.predict,
     analysis.leaderboard, analysis.track_record, analysis.risk, analysis.optimize, analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)

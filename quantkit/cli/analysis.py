@@ -11,12 +11,16 @@ from quantkit.cli.output import (
     AsJson,
     Columns,
     Interval,
+    Model,
+    Objective,
+    Period,
     Symbol,
+    complete_symbol,
     new_table,
     number,
     open_desk,
     percent,
-    print_json,
+    print_answer,
     print_table,
     watched,
     when,
@@ -25,32 +29,25 @@ from quantkit.core.errors import UsageError
 
 __all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record"]
 
-Period = Annotated[str, typer.Option(help="1d 5d 1mo 6mo ytd 1y 5y max")]
 Level = Annotated[float, typer.Option(help="In (0, 1)")]
-Symbols = Annotated[list[str], typer.Argument(help="Two or more symbols")]
-Objective = Annotated[str, typer.Option(help="Such as max_sharpe, min_volatility, risk_parity, hrp")]
+Symbols = Annotated[list[str], typer.Argument(help="Two or more symbols", autocompletion=complete_symbol)]
 
 
 def predict(
     symbol: Symbol,
-    model: Annotated[str, typer.Option(help="auto, or a model by name")] = "auto",
+    model: Model = "auto",
     horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
     level: Annotated[float, typer.Option(help="Of the interval, in (0, 1)")] = 0.95,
     interval: Interval = "1d",
     as_json: AsJson = False,
 ) -> None:
     """Forecast the next bars of a symbol, with the measured coverage and skill."""
-    from quantkit.api.bodies import prediction_body
-
+    asked: dict[str, Any] = {"symbol": symbol, "model": model, "horizon": horizon, "level": level, "interval": interval}
     with open_desk() as desk:
-        answer = watched(
-            f"{symbol} {model}",
-            lambda progress: desk.predict(symbol, model, horizon, level, interval, progress=progress),  # type: ignore[arg-type]
-        )
         if as_json:
-            report = watched(f"{symbol} risk", lambda progress: desk.risk(symbol, interval=interval, progress=progress))  # type: ignore[arg-type]
-            print_json(prediction_body(answer, report))
+            print_answer(desk, "prediction", **asked)
             return
+        answer = watched(f"{symbol} {model}", lambda progress: desk.predict(**asked, progress=progress))
     table = new_table(
         f"{answer.symbol}  {answer.model}  as of {when(answer.as_of, interval)}, close "
         f"{number(answer.last_price)} {answer.currency}",
@@ -76,14 +73,13 @@ def leaderboard(
 ) -> None:
     """Compare the models on the same walk through the past, with significance against naive."""
     chosen = [name.strip() for name in models.split(",") if name.strip()] if models else None
+    asked: dict[str, Any] = {"symbol": symbol, "models": chosen, "horizon": horizon, "origins": origins,
+                             "interval": interval}  # fmt: skip
     with open_desk() as desk:
-        answer = watched(
-            f"{symbol} leaderboard",
-            lambda progress: desk.leaderboard(symbol, chosen, horizon, origins, interval, progress=progress),  # type: ignore[arg-type]
-        )
-    if as_json:
-        print_json(answer.to_dict())
-        return
+        if as_json:
+            print_answer(desk, "leaderboard", **asked)
+            return
+        answer = watched(f"{symbol} leaderboard", lambda progress: desk.leaderboard(**asked, progress=progress))
     table = new_table(
         f"{answer.symbol}  {horizon} ahead, as of {when(answer.as_of, interval)}",
         [("model", "left"), "MAE", "RMSE", "MASE", "skill", "direction", "covered", "p", "in set", ("", "left")],
@@ -105,11 +101,12 @@ def track_record(
     as_json: AsJson = False,
 ) -> None:
     """Say what the forecasts published so far, before anybody knew, have been worth."""
+    asked: dict[str, Any] = {"symbol": symbol, "model": model, "interval": interval}
     with open_desk() as desk:
-        answer = desk.track_record(symbol, model, interval)  # type: ignore[arg-type]
-    if as_json:
-        print_json(answer.to_dict())
-        return
+        if as_json:
+            print_answer(desk, "track_record", **asked)
+            return
+        answer = desk.track_record(**asked)
     columns: Columns = [("model", "left"), "scored", "waiting", "level", "inside", "MAE", "skill", "direction"]
     table = new_table(f"{answer.symbol}  published forecasts", columns, caption=answer.in_words())
     for row in answer.summaries:
@@ -133,26 +130,16 @@ def risk(
     as_json: AsJson = False,
 ) -> None:
     """Print measures, VaR and expected shortfall of a symbol or of weights, each VaR with its backtest."""
-    what = _holdings(holdings)
+    asked: dict[str, Any] = {
+        "symbol": _holdings(holdings), "period": period, "level": level, "interval": interval,
+        "benchmark": None if benchmark == "none" else benchmark, "risk_free": risk_free, "horizon": horizon,
+        "side": "short" if short else "long", "position_value": position,
+    }  # fmt: skip
     with open_desk() as desk:
-        answer = watched(
-            "risk",
-            lambda progress: desk.risk(
-                what,
-                period,
-                level,
-                interval,  # type: ignore[arg-type]
-                None if benchmark == "none" else benchmark,
-                risk_free,  # type: ignore[arg-type]
-                horizon=horizon,
-                side="short" if short else "long",
-                position_value=position,
-                progress=progress,
-            ),
-        )
-    if as_json:
-        print_json(answer.to_dict())
-        return
+        if as_json:
+            print_answer(desk, "risk", **asked)
+            return
+        answer = watched("risk", lambda progress: desk.risk(**asked, progress=progress))
     title = (
         f"{answer.symbol}  {answer.start:%Y-%m-%d} to {when(answer.as_of, interval)}, {answer.observations:,} returns"
     )
@@ -189,16 +176,18 @@ def optimize(
     as_json: AsJson = False,
 ) -> None:
     """Choose weights for an objective, and shares for a capital."""
-    from quantkit.api.bodies import optimize_body
+    from quantkit.api.answers import chosen
 
-    asked: dict[str, Any] = {"period": period, "risk_free": risk_free}
+    asked: dict[str, Any] = {"period": period, **chosen({"risk_free": risk_free})}
     limits = _json_file(constraints)
     with open_desk() as desk:
-        answer = desk.optimize(symbols, objective, limits, capital, **asked)
         if as_json:
-            print_json(optimize_body(answer, desk.frontier(symbols, constraints=limits, **asked),
-                                     desk.backtest(symbols, objective, constraints=limits)))  # fmt: skip
+            print_answer(desk, "optimize", symbols=symbols, objective=objective, constraints=limits, capital=capital,
+                         **asked)  # fmt: skip
             return
+        answer = watched(
+            objective, lambda told: desk.optimize(symbols, objective, limits, capital, progress=told, **asked)
+        )
         shaken = (
             watched("stability", lambda told: desk.stability(symbols, objective, limits, progress=told, **asked))
             if stability
@@ -238,17 +227,15 @@ def backtest(
     as_json: AsJson = False,
 ) -> None:
     """Say what an objective would have earned out of sample after costs, beside 1/N and the benchmark."""
-    limits = _json_file(constraints)
+    from quantkit.api.answers import chosen
+
+    asked = {"symbols": symbols, "objective": objective, "rebalance": rebalance, "cost_bps": cost_bps, "period": period,
+             **chosen({"constraints": _json_file(constraints)})}  # fmt: skip
     with open_desk() as desk:
-        answer = watched(
-            f"{objective} backtest",
-            lambda progress: desk.backtest(
-                symbols, objective, rebalance, cost_bps, period=period, constraints=limits, progress=progress
-            ),
-        )
-    if as_json:
-        print_json(answer.to_dict())
-        return
+        if as_json:
+            print_answer(desk, "backtest", **asked)
+            return
+        answer = watched(f"{objective} backtest", lambda progress: desk.backtest(**asked, progress=progress))
     title = f"{objective}, rebalanced {rebalance}, {answer.start:%Y-%m-%d} to {answer.as_of:%Y-%m-%d}"
     columns: Columns = [
         ("strategy", "left"),
@@ -271,18 +258,11 @@ def backtest(
 
 def _holdings(given: list[str]) -> str | dict[str, float]:
     """One symbol, or weights by symbol from ``SYMBOL=weight``."""
+    from quantkit.api.answers import weights_from
+
     if len(given) == 1 and "=" not in given[0].rstrip("=X"):
         return given[0]
-    weights = {}
-    for each in given:
-        symbol, separator, weight = each.rpartition("=")
-        try:
-            if not separator:
-                raise ValueError
-            weights[symbol] = float(weight)
-        except ValueError:
-            raise UsageError(f"{each!r} is not a weight; expected SYMBOL=WEIGHT, such as AAPL=0.5 MSFT=0.5") from None
-    return weights
+    return weights_from(given)
 
 
 def _json_file(path: Path | None) -> dict[str, Any] | None:

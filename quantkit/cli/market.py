@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from quantkit.cli.output import AsJson, Interval, Symbol, new_table, number, open_desk, print_json, print_table, when
+from quantkit.cli.output import AsJson, Interval, Symbol, new_table, number, open_desk, print_answer, print_table, when
 
 __all__ = ["history", "quote", "symbols"]
 
@@ -15,10 +14,10 @@ __all__ = ["history", "quote", "symbols"]
 def symbols(as_json: AsJson = False) -> None:
     """List what can be asked for."""
     with open_desk() as desk:
+        if as_json:
+            print_answer(desk, "symbols")
+            return
         frame = desk.symbols()
-    if as_json:
-        print_json(json.loads(frame.to_json(orient="records", date_format="iso")))
-        return
     table = new_table("Symbols", [(name, "left") for name in ("symbol", "name", "currency", "intervals", "source")])
     for row in frame.itertuples():
         table.add_row(row.symbol, row.name, row.currency, row.intervals, row.source)
@@ -27,13 +26,11 @@ def symbols(as_json: AsJson = False) -> None:
 
 def quote(symbol: Symbol, as_json: AsJson = False) -> None:
     """Print the latest price of a symbol."""
-    from quantkit.api.bodies import price_body
-
     with open_desk() as desk:
+        if as_json:
+            print_answer(desk, "price", symbol=symbol)
+            return
         answer = desk.quote(symbol)
-    if as_json:
-        print_json(price_body(answer))
-        return
     table = new_table(f"{answer.symbol}  {answer.name}", [("", "left"), ""])
     for name in ("open", "high", "low", "close"):
         table.add_row(name, number(getattr(answer, name)))
@@ -55,13 +52,13 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Print the bars of a symbol."""
-    from quantkit.api.bodies import history_body
-
+    asked: dict[str, Any] = {"symbol": symbol, "period": period, "start": start, "end": end, "interval": interval,
+                             "as_of": as_of}  # fmt: skip
     with open_desk() as desk:
-        bars = desk.history(symbol, period=period, start=start, end=end, interval=interval, as_of=as_of)  # type: ignore[arg-type]
-    if as_json:
-        print_json(history_body(bars))
-        return
+        if as_json:
+            print_answer(desk, "history", **asked)
+            return
+        bars = desk.history(**asked)
     about = bars.attrs
     note = " · adjusted prices, currency figures are indicative" if about["price_basis"] == "adjusted" else ""
     table = new_table(

@@ -19,11 +19,51 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson", "Columns",
-    "Interval", "Symbol", "new_table", "number", "open_desk", "percent", "print_json", "print_table",
-    "watched", "when",
+    "Interval", "Model", "Objective", "Period", "Symbol", "new_table", "number", "open_desk", "percent",
+    "print_answer", "print_json", "print_table", "watched", "when",
 ]  # fmt: skip
 
-Symbol = Annotated[str, typer.Argument(help="Such as AAPL, ^GSPC, BRK-B, AZN.L")]
+
+def complete_symbol(incomplete: str) -> list[str]:
+    """What the shell offers for a symbol: those of the store and of the providers' catalogues."""
+    from quantkit.core.errors import QuantkitError
+
+    try:
+        with open_desk() as desk:
+            known = [each.symbol for each in desk.market.instruments()]
+    except QuantkitError:
+        return []
+    return [symbol for symbol in known if symbol.startswith(incomplete.upper())]
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """What the shell offers for a model."""
+    from quantkit.forecast import FORECASTERS
+
+    return [name for name in FORECASTERS if name.startswith(incomplete)]
+
+
+def complete_objective(incomplete: str) -> list[str]:
+    """What the shell offers for an objective."""
+    from quantkit.portfolio import OBJECTIVES
+
+    return [name for name in OBJECTIVES if name.startswith(incomplete)]
+
+
+def complete_period(incomplete: str) -> list[str]:
+    """What the shell offers for a period."""
+    from quantkit.core.calendars import PERIODS
+
+    return [name for name in PERIODS if name.startswith(incomplete)]
+
+
+Symbol = Annotated[str, typer.Argument(help="Such as AAPL, ^GSPC, BRK-B, AZN.L", autocompletion=complete_symbol)]
+Model = Annotated[str, typer.Option(help="auto, or a model by name", autocompletion=complete_model)]
+Objective = Annotated[
+    str,
+    typer.Option(help="Such as max_sharpe, min_volatility, risk_parity, hrp", autocompletion=complete_objective),
+]
+Period = Annotated[str, typer.Option(help="1d 5d 1mo 6mo ytd 1y 5y max", autocompletion=complete_period)]
 Columns: TypeAlias = Sequence[str | tuple[str, Literal["left", "right"]]]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the body that the REST API sends")]
 Interval = Annotated[str, typer.Option(help="1d or 1m")]
@@ -41,6 +81,15 @@ def open_desk() -> Iterator[Desk]:
 def print_json(body: Any) -> None:
     """One JSON document on standard output."""
     print(json.dumps(body, indent=2, allow_nan=False))
+
+
+def print_answer(desk: Desk, question: str, **arguments: Any) -> None:
+    """The body that the REST API sends to `question`, with a progress bar while it takes."""
+    from quantkit.api.answers import ask
+
+    what = " ".join(str(arguments[name]) for name in ("symbol", "objective") if name in arguments)
+    answer = watched(f"{what} {question}".strip(), lambda told: ask(desk, question, progress=told, **arguments))
+    print_json(answer.body)
 
 
 def new_table(title: str, columns: Columns, caption: str = "") -> Table:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["dashboard", "up"]
+__all__ = ["api", "dashboard", "up"]
 
 
 def up(
@@ -35,3 +35,17 @@ def dashboard(
     from quantkit.settings import Settings
 
     run_dashboard(Settings.load(), ip=host, port=port, token=token, insecure=insecure, base_url=base_url)
+
+
+def api(
+    port: Annotated[int | None, typer.Option(help="8000 unless set; the next free one is taken if in use")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs QUANTKIT_API_KEYS")] = (
+        "127.0.0.1"
+    ),
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without keys")] = False,
+) -> None:
+    """Serve the REST API: the same answers as JSON, with a manual at /docs."""
+    from quantkit.api.server import run_api
+    from quantkit.settings import Settings
+
+    run_api(Settings.load(), ip=host, port=port, insecure=insecure)
