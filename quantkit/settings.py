@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,11 +28,37 @@ from pydantic_settings import (
 from quantkit.core.errors import SettingsError
 from quantkit.core.schema import check_symbols
 
-__all__ = ["DEFAULT_WATCHLIST", "Settings"]
+__all__ = ["DEFAULT_WATCHLIST", "AlertRules", "Settings"]
 
 DEFAULT_WATCHLIST = ("AAPL", "AMZN", "GOOG", "META", "MSFT", "NFLX", "NVDA", "^GSPC")
 
 Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class AlertRules(BaseModel):
+    """When a report raises an alert: ``[alerts]`` in quantkit.toml, or such as ``QUANTKIT_ALERTS__DRAWDOWN=0.3``.
+
+    Attributes
+    ----------
+    var_breach : bool
+        The last session's return fell below the VaR said the session before.
+    forecast_flip : bool
+        The forecast's trend is another one than in the report before, and one of the two was called.
+    drawdown : float or None
+        Share below the highest wealth of five years from which it is said; None never says it.
+    volatility_quantile : float or None
+        Volatility crossed this quantile of its own past, or the same below.
+    stale_sessions : int or None
+        Sessions without a bar.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    var_breach: bool = True
+    forecast_flip: bool = True
+    drawdown: float | None = Field(default=0.2, gt=0.0, le=1.0)
+    volatility_quantile: float | None = Field(default=0.9, gt=0.5, lt=1.0)
+    stale_sessions: int | None = Field(default=2, ge=1)
 
 
 class Settings(BaseSettings):
@@ -31,7 +67,9 @@ class Settings(BaseSettings):
     With nothing set: the embedded sample, SQLite in the platform's user data folder, everything on loopback.
     """
 
-    model_config = SettingsConfigDict(env_prefix="QUANTKIT_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="QUANTKIT_", env_nested_delimiter="__", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("quantkit", appauthor=False)))
     provider: Names = Field(default=("sample",), description="One provider, or several in order of preference")
@@ -48,13 +86,30 @@ class Settings(BaseSettings):
     dashboard_port: int = Field(default=8866, ge=1, le=65535)
     api_port: int = Field(default=8000, ge=1, le=65535)
     keep_results_days: int = Field(default=90, ge=1)
-
+    alerts: AlertRules = AlertRules()
+    mail_host: str | None = Field(default=None, description="SMTP server that reports are sent through")
+    mail_port: int = Field(default=587, ge=1, le=65535)
+    mail_security: Literal["starttls", "tls", "none"] = "starttls"
+    mail_user: str | None = None
+    mail_password: SecretStr | None = None
+    mail_sender: str | None = Field(default=None, description="Address that reports come from")
+    mail_to: Names = ()
+    yahoo_url: str | None = Field(default=None, description="Base URL in place of Yahoo's hosts")
+    yahoo_stream_url: str | None = None
+    alphavantage_url: str | None = None
+    massive_url: str | None = None
+    massive_stream_url: str | None = None
+    vendor_timeout: float = Field(default=15.0, gt=0, le=300, description="Seconds that a vendor may take to answer")
+    refresh_seconds: float = Field(default=60.0, ge=1, description="Age at which an open market is asked about again")
+    alphavantage_per_day: int = Field(default=25, ge=1, description="Requests that the plan allows")
+    alphavantage_premium: bool = Field(default=False, description="The plan has adjusted bars and full histories")
+    massive_per_minute: int = Field(default=5, ge=1, description="Requests that the plan allows")
     alphavantage_api_key: SecretStr | None = Field(default=None, validation_alias="ALPHAVANTAGE_API_KEY")
     massive_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("MASSIVE_API_KEY", "POLYGON_API_KEY")
     )
 
-    @field_validator("provider", "watchlist", "api_cors_origins", mode="before")
+    @field_validator("provider", "watchlist", "api_cors_origins", "mail_to", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -63,6 +118,17 @@ class Settings(BaseSettings):
     @classmethod
     def _symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(check_symbols(list(value)))
+
+    @field_validator("yahoo_url", "alphavantage_url", "massive_url", "yahoo_stream_url", "massive_stream_url")
+    @classmethod
+    def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or not value.strip():
+            return None
+        schemes = ("ws", "wss") if str(info.field_name).endswith("stream_url") else ("http", "https")
+        parts = urlsplit(value.strip())
+        if parts.scheme not in schemes or not parts.netloc:
+            raise ValueError(f"expected a base URL such as {schemes[0]}://127.0.0.1:9000")
+        return value.strip().rstrip("/")
 
     @field_validator("home", mode="after")
     @classmethod

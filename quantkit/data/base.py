@@ -73,12 +73,9 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class QuoteQuery:
-    """The session of one symbol that was last, as it stands: one daily bar, perhaps still forming."""
+    """The last session of one symbol as it stands: one daily bar, perhaps still forming."""
 
     symbol: str
-    interval: Interval = "1d"
-    start: pd.Timestamp | None = None
-    end: pd.Timestamp | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +88,17 @@ class Extract:
     bars : DataFrame
         The columns of a bars frame, rows not yet checked: ``cleaning.clean`` decides what is kept.
     actions : DataFrame
-        Splits and dividends: columns ``time`` (UTC), ``kind`` (``split`` or ``dividend``), ``value``.
+        Splits (new shares for one) and dividends (per share of today): columns ``time`` (the first session with it,
+        UTC), ``kind`` (``split`` or ``dividend``), ``value``.
+    adjust : bool
+        The vendor has no adjusted close of its own, and `actions` hold every dividend from the first bar on: cleaning
+        computes it.
     """
 
     instrument: Instrument
     bars: pd.DataFrame
     actions: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"time": [], "kind": [], "value": []}))
+    adjust: bool = False
 
 
 class StreamBar(NamedTuple):
@@ -149,13 +151,13 @@ class Provider(Protocol):
     def catalogue(self) -> list[Instrument]:
         """Every instrument it can name beforehand; empty where the vendor's list is open."""
 
-    def build(self, query: HistoryQuery) -> Any:
+    def build(self, query: HistoryQuery | QuoteQuery) -> Any:
         """The request for `query`; pure. ``UnknownSymbolError`` where the catalogue is closed."""
 
     def extract(self, request: Any) -> Any:
         """What the vendor answers, in the vendor's form; the only step with input or output."""
 
-    def normalise(self, raw: Any, query: HistoryQuery) -> Extract:
+    def normalise(self, raw: Any, query: HistoryQuery | QuoteQuery) -> Extract:
         """The vendor's form as bars; pure."""
 
 

@@ -30,7 +30,7 @@ _FULL = (
     "TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/"
 )
 _INVALID = (
-    "Invalid API call. Please retry or visit the documentation (https://www.alphavantage.co/documentation/) for {}."
+    "Invalid API call. Please retry or visit the documentation (https://www.alphavantage.co/documentation/)."
 )
 _KEY = (
     "the parameter apikey is invalid or missing. Please claim your free API key on "
