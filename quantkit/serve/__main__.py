@@ -22,6 +22,7 @@ def main(
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without a token.")] = False,
     dashboards: Annotated[Path | None, typer.Option(help="Folder of notebooks, if not the project's own.")] = None,
     address_file: Annotated[Path | None, typer.Option(help="File that holds the address while they run.")] = None,
+    api_file: Annotated[Path | None, typer.Option(help="File that holds the address of the API's manual.")] = None,
     follow: Annotated[int | None, typer.Option(help="A process id: end when that process has ended.")] = None,
 ) -> None:
     """Serve the dashboards until SIGTERM or Ctrl-C."""
@@ -34,6 +35,7 @@ def main(
             base_url=base_url,
             dashboards=dashboards,
             address_file=address_file,
+            api_docs=api_file,
             follow=follow,
         )
     except QuantkitError as error:

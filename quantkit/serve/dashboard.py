@@ -23,7 +23,7 @@ def run_dashboard(
     insecure: bool = False,
     base_url: str = "/",
     dashboards: Path | None = None,
-    api_docs: str | None = None,
+    api_docs: str | Path | None = None,
     address_file: Path | None = None,
     follow: int | None = None,
     say: Callable[[str], None] | None = None,
@@ -46,8 +46,8 @@ def run_dashboard(
         Path under which everything is served.
     dashboards : Path, optional
         Folder of the notebooks, when it is not the project's own.
-    api_docs : str, optional
-        Address of the REST API's documentation, when the API runs.
+    api_docs : str or Path, optional
+        Address of the REST API's manual, or the file that holds it while the API runs.
     address_file : Path, optional
         Holds the address while the dashboards run.
     follow : int, optional

@@ -67,13 +67,21 @@ def frame(
     dashboards: Path,
     *,
     reports: Path | None = None,
-    api_docs: str | None = None,
+    api_docs: str | Path | None = None,
     watchlist: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """What the templates know as ``frame``: ``screens``, ``reports``, ``api_docs`` and ``watchlist``."""
     return {
         "screens": [asdict(screen) for screen in screens(dashboards)],
         "reports": latest_reports(reports, 5) if reports is not None else [],
-        "api_docs": api_docs,
+        "api_docs": _written(api_docs) if isinstance(api_docs, Path) else api_docs,
         "watchlist": list(watchlist),
     }
+
+
+def _written(file: Path) -> str | None:
+    """What `file` holds; None while it is not there."""
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None

@@ -189,7 +189,7 @@ class DashboardServer(Voila):
         *,
         sockets: list[socket.socket],
         reports: Path,
-        api_docs: str | None = None,
+        api_docs: str | Path | None = None,
         watchlist: tuple[str, ...] = (),
         on_listening: Callable[[], None] = lambda: None,
         follow: int | None = None,

@@ -24,6 +24,9 @@ WORKERS: Final = 2
 RUN_MARK: Final = "QUANTKIT_RUN"
 """In the environment of every process of a run: the run's folder, by which a killed run's processes are found."""
 
+API_GRACE: Final = 6
+"""Seconds for the API's requests under way, within those that the supervisor waits before it kills."""
+
 SECONDS_TO_ANSWER: Final = 60.0
 
 
@@ -44,6 +47,10 @@ def programs(
 
     Each of them also ends with the process that supervises it, however that ended.
     """
+    # The token opens the dashboards only: without keys of its own the API stays on this machine.
+    api_ip = ip if settings.api_keys is not None or insecure else "127.0.0.1"
+    # Dashboards on a port of the system's choice are a run beside others.
+    api_port = settings.api_port if port else 0
     python, follow = sys.executable, ("--follow", str(os.getpid()))
     table = [
         Program(
@@ -51,9 +58,18 @@ def programs(
             (
                 python, "-m", "quantkit.serve", "--ip", ip, "--port", str(port), "--base-url", base_url,
                 "--address-file", str(run / "dashboard"), *follow, *(["--insecure"] if insecure else []),
+                *(["--api-file", str(run / "api")] if api_ip == ip else []),
             ),
             priority=10,
-        )
+        ),
+        Program(
+            "api",
+            (
+                python, "-m", "quantkit.api", "--ip", api_ip, "--port", str(api_port), "--grace", str(API_GRACE),
+                "--address-file", str(run / "api"), *follow, *(["--insecure"] if insecure else []),
+            ),
+            priority=40,
+        ),
     ]  # fmt: skip
     if settings.scheduler is None:
         compute = (python, "-m", "quantkit.compute")
@@ -105,7 +121,7 @@ def run_up(
 
     wanted = settings.dashboard_port if port is None else port
     _mark(settings, run, token)
-    for stale in ("dashboard", "scheduler"):
+    for stale in ("dashboard", "scheduler", "api"):
         (run / stale).unlink(missing_ok=True)
     table = programs(settings, run, ip=ip, port=wanted, base_url=base_url, insecure=insecure)
     config = run / "supervisord.conf"
@@ -121,7 +137,7 @@ def run_up(
         pass
     finally:
         watch.over.set()
-        for name in ("up.json", "dashboard", "scheduler"):
+        for name in ("up.json", "dashboard", "scheduler", "api"):
             (run / name).unlink(missing_ok=True)
     say("quantkit has stopped" if not watch.failed else "quantkit could not be started")
     return 1 if watch.failed else 0
@@ -143,12 +159,11 @@ def left_over(run: Path) -> list[tuple[int, str]]:
 
 def _role(command: list[str]) -> str:
     words = [word for word in command if not word.startswith("-")]
-    for module in ("quantkit.serve", "quantkit.compute", "ipykernel_launcher"):
+    for module in ("quantkit.serve", "quantkit.api", "quantkit.compute", "ipykernel_launcher"):
         if module in words:
             rest = words[words.index(module) + 1 :][:1]
-            return {"quantkit.serve": "dashboard", "ipykernel_launcher": "a page's kernel"}.get(
-                module, rest[0] if rest else module
-            )
+            known = {"quantkit.serve": "dashboard", "quantkit.api": "api", "ipykernel_launcher": "a page's kernel"}
+            return known.get(module, rest[0] if rest else module)
     return Path(words[0]).name if words else "a process"
 
 
@@ -274,7 +289,7 @@ class _Watch(threading.Thread):
         super().__init__(name="quantkit-up-watch", daemon=True)
         self._supervisor, self._run, self._logs, self._wanted, self._say = supervisor, run, logs, wanted, say
         self._pids: dict[str, int] = {}
-        self._announced = ""
+        self._announced = self._announced_api = ""
         self.over = threading.Event()
         self.failed = False
 
@@ -283,6 +298,7 @@ class _Watch(threading.Thread):
         patient = True
         while not self.over.wait(0.3):
             self._announce()
+            self._announce_api()
             if patient and not self._announced and time.monotonic() - began > SECONDS_TO_ANSWER:
                 patient = False
                 self._say(f"the dashboards do not answer yet; what they say is in {self._logs / 'dashboard.log'}")
@@ -302,6 +318,12 @@ class _Watch(threading.Thread):
             self._say(f"port {self._wanted} is in use by {holder(self._wanted)}; taking {taken}")
         self._announced = where
         self._say(f"\n    quantkit is at  {where}\n\n    Ctrl-C stops everything; logs are in {self._logs}")
+
+    def _announce_api(self) -> None:
+        where = _read(self._run / "api")
+        if self._announced and where and where != self._announced_api:
+            self._announced_api = where
+            self._say(f"    the REST API's manual is at  {where}")
 
     def _note(self, process: Any) -> None:
         from supervisor.states import ProcessStates

@@ -52,7 +52,9 @@ class Run:
 
 def role(process):
     words = process.cmdline()
-    return "dashboard" if "quantkit.serve" in words else "worker" if "worker" in words else "scheduler"
+    modules = {"quantkit.serve": "dashboard", "quantkit.api": "api"}
+    known = (role for module, role in modules.items() if module in words)
+    return next(known, "worker" if "worker" in words else "scheduler")
 
 
 @contextmanager
@@ -78,7 +80,12 @@ def test_everything_starts_what_fails_starts_again_and_ctrl_c_stops_it_all(tmp_p
         with urllib.request.urlopen(where, timeout=30) as answer:
             assert "quantkit" in answer.read().decode()
         children = run.children()
-        assert set(children) == {"dashboard", "scheduler", "worker"}
+        assert set(children) == {"dashboard", "api", "scheduler", "worker"}
+        manual = run.said(r"manual is at\s+(http://127\.0\.0\.1:\d+/docs)")[1]
+        with urllib.request.urlopen(manual, timeout=30) as answer:
+            assert "REST API" in answer.read().decode()
+        with urllib.request.urlopen(where, timeout=30) as answer:
+            assert manual in answer.read().decode(), "the home page links to it"
 
         children["dashboard"].kill()
         run.said(r"dashboard had ended and was started again")
@@ -113,7 +120,7 @@ def test_a_second_run_of_the_same_home_is_refused_and_a_killed_one_leaves_nothin
     home = tmp_path / "home"
     with running(home, "--port", "0", QUANTKIT_SCHEDULER="tcp://127.0.0.1:1") as run:
         run.said("quantkit is at")
-        assert set(run.children()) == {"dashboard"}, "with a cluster named, none is started"
+        assert set(run.children()) == {"dashboard", "api"}, "with a cluster named, none is started"
         with running(home, "--port", "0") as second:
             assert second.process.wait(60) != 0
             assert f"running already (process {run.process.pid}" in second.output.read_text()
