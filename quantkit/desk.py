@@ -28,7 +28,7 @@ from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.compute import Compute, Task
-    from quantkit.forecast import Forecast, Hindcast, Leaderboard, TrackRecord
+    from quantkit.forecast import Forecast, Hindcast, Leaderboard, TrackRecord, VolatilityLeaderboard
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.portfolio.holdings import Holdings
     from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
@@ -342,6 +342,49 @@ class Desk:
         forecast = self._answer(predict, (bars,), question, progress)
         self._publish(forecast, bars.attrs["calendar"])
         return forecast
+
+    def volatility(
+        self,
+        symbol: str,
+        models: Sequence[str] | None = None,
+        horizon: int = 5,
+        interval: Interval = "1d",
+        *,
+        origins: int = 250,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> VolatilityLeaderboard:
+        """Volatility of the next bars by every model, annualised, ranked by QLIKE on one walk through the past.
+
+        Parameters
+        ----------
+        symbol : str
+        models : sequence of str, optional
+            Names in ``quantkit.forecast.VOLATILITY_MODELS``; all that can forecast the interval by default.
+        horizon : int
+            Bars ahead over which variance is summed.
+        interval : {"1d", "1m"}
+        origins : int
+            Past outcomes that are scored.
+
+        Raises
+        ------
+        UnknownChoiceError, UsageError, DataError, ComputeError
+        """
+        from quantkit.forecast import VOLATILITY_MODELS, check_horizon, check_origins, volatility_leaderboard
+
+        if models is not None and not isinstance(models, str):
+            for model in models:
+                VOLATILITY_MODELS[model]
+        question = {
+            "models": models if models is None or isinstance(models, str) else list(models),
+            "horizon": check_horizon(horizon),
+            "origins": check_origins(origins),
+            "interval": check_interval(interval),
+        }
+        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
+        question |= {key: bars.attrs[key] for key in ("symbol", "calendar")}
+        return self._answer(volatility_leaderboard, (bars,), question, progress)
 
     def track_record(self, symbol: str, model: str | None = None, interval: Interval = "1d") -> TrackRecord:
         """Forecasts of `symbol` published before their outcome was known, beside what came.

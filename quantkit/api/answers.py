@@ -117,6 +117,11 @@ def _leaderboard(desk: Desk, *, progress: Progress = silent, **arguments: Any) -
     return answer_of("leaderboard", desk.leaderboard(progress=progress, **arguments))
 
 
+@ANSWERS.add("volatility")
+def _volatility(desk: Desk, *, progress: Progress = silent, **arguments: Any) -> Answer:
+    return answer_of("volatility", desk.volatility(progress=progress, **arguments))
+
+
 @ANSWERS.add("track_record")
 def _track_record(desk: Desk, *, progress: Progress = silent, **arguments: Any) -> Answer:
     return Answer(desk.track_record(**arguments).to_dict())

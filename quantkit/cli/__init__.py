@@ -26,7 +26,8 @@ app = typer.Typer(
 )
 for _command in (
     services.up, services.dashboard, services.api, market.symbols, market.quote, market.history, analysis.predict,
-    analysis.leaderboard, analysis.track_record, analysis.risk, analysis.optimize, analysis.backtest,
+    analysis.leaderboard, analysis.volatility, analysis.track_record, analysis.risk, analysis.optimize,
+    analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)
 app.add_typer(data.app)

@@ -27,7 +27,7 @@ from quantkit.cli.output import (
 )
 from quantkit.core.errors import UsageError
 
-__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record"]
+__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record", "volatility"]
 
 Level = Annotated[float, typer.Option(help="In (0, 1)")]
 Symbols = Annotated[list[str], typer.Argument(help="Two or more symbols", autocompletion=complete_symbol)]
@@ -90,6 +90,37 @@ def leaderboard(
             row.model, percent(row.mae), percent(row.rmse), number(row.mase, 3), percent(row.skill, 1),
             percent(row.direction, 1), percent(row.coverage, 1), number(row.p_value, 3),
             "yes" if row.in_confidence_set else "", row.verdict,
+        )  # fmt: skip
+    print_table(table)
+
+
+def volatility(
+    symbol: Symbol,
+    models: Annotated[str | None, typer.Option(help="Names separated by commas; all if left out")] = None,
+    horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
+    origins: Annotated[int, typer.Option(help="Past decisions that are scored")] = 250,
+    interval: Interval = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Forecast the volatility of the next bars by every model, and say which has been best."""
+    chosen = [name.strip() for name in models.split(",") if name.strip()] if models else None
+    asked: dict[str, Any] = {"symbol": symbol, "models": chosen, "horizon": horizon, "origins": origins,
+                             "interval": interval}  # fmt: skip
+    with open_desk() as desk:
+        if as_json:
+            print_answer(desk, "volatility", **asked)
+            return
+        answer = watched(f"{symbol} volatility", lambda progress: desk.volatility(**asked, progress=progress))
+    table = new_table(
+        f"{answer.symbol}  volatility {horizon} ahead, as of {when(answer.as_of, interval)}",
+        [("model", "left"), "next", "annualised", "QLIKE", "on ranges", "said / came", "in set", ("", "left")],
+        caption=answer.in_words(),
+    )
+    for model, row in answer.to_frame().iterrows():
+        table.add_row(
+            str(model), percent(row["next"], 3), percent(row["annualised"]), number(row["qlike"], 4),
+            number(row["qlike_range"], 4), number(row["ratio"]), "yes" if row["in_confidence_set"] else "",
+            f"failed: {row['failure']}" if row["failure"] else "",
         )  # fmt: skip
     print_table(table)
 

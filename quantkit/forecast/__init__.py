@@ -12,10 +12,13 @@ from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
 from quantkit.forecast.predict import check_model, predict
+from quantkit.forecast.volatility import VolatilityLeaderboard, VolatilityStanding, volatility_leaderboard
+from quantkit.forecast.volatility_models import VOLATILITY_MODELS
 from quantkit.forecast.walk import check_horizon, check_origins
 
 __all__ = [
     "FORECASTERS",
+    "VOLATILITY_MODELS",
     "Arima",
     "Auto",
     "Band",
@@ -32,6 +35,8 @@ __all__ = [
     "TrackRecord",
     "TrackSummary",
     "Trend",
+    "VolatilityLeaderboard",
+    "VolatilityStanding",
     "check_horizon",
     "check_model",
     "check_origins",
@@ -41,4 +46,5 @@ __all__ = [
     "ledger_rows",
     "predict",
     "track_record",
+    "volatility_leaderboard",
 ]

@@ -192,12 +192,11 @@ def volatility_series(
 
 
 def term_structure(
-    returns: pd.Series, *, method: Literal["ewma", "garch", "gjr", "egarch"] = "garch", horizon: int = 20, seed: int = 0
+    returns: pd.Series, *, method: Literal["ewma", "garch", "gjr", "egarch"] = "garch", horizon: int = 20
 ) -> VolatilityForecast:
     """Volatility of each of the next `horizon` periods.
 
-    In closed form for ``garch`` and ``gjr``; ``ewma`` is flat; ``egarch``, which has no closed form, is simulated with
-    Gaussian innovations.
+    ``ewma`` is flat, the others follow :func:`forecast_variance`.
 
     Parameters
     ----------
@@ -205,8 +204,6 @@ def term_structure(
     method : {"ewma", "garch", "gjr", "egarch"}
     horizon : int
         At least 1.
-    seed : int
-        Of the simulation.
 
     Raises
     ------
@@ -222,9 +219,7 @@ def term_structure(
     if method not in GARCH_KINDS:
         raise UsageError(f"unknown term structure {method!r}; choose from ewma, {', '.join(GARCH_KINDS)}")
     model = fit_garch(values, kind=method)
-    return _forecast(
-        method, forecast_variance(model, values, horizon, seed), model.long_run_volatility, model.persistence
-    )
+    return _forecast(method, forecast_variance(model, values, horizon), model.long_run_volatility, model.persistence)
 
 
 def next_volatility(returns: pd.Series) -> tuple[float, VolatilityMethod]:
@@ -239,24 +234,47 @@ def next_volatility(returns: pd.Series) -> tuple[float, VolatilityMethod]:
         return float(np.sqrt(ewma_variance(values)[-1])), "ewma"
 
 
-def forecast_variance(model: Garch, returns: Array, horizon: int, seed: int = 0) -> Array:
-    """Variances of the next `horizon` periods, shape (horizon,), by an estimated `model` standing after `returns`."""
+def forecast_variance(model: Garch, returns: Array, horizon: int) -> Array:
+    """Variances of the next `horizon` periods, shape (horizon,), by an estimated `model` standing after `returns`.
+
+    For ``garch`` and ``gjr`` the variance decays geometrically to its long-run level. For ``egarch`` the shocks beyond
+    the next period are taken as Gaussian, whatever it was estimated with (Student's t has no exponential moment)::
+
+        E sigma2[h] = exp(omega (1 + .. + beta^(h-2)) + beta^(h-1) ln sigma2[1]) prod_{i<h-1} E exp(beta^i g(z))
+        E exp(c g(z)) = exp(-c alpha sqrt(2/pi)) (exp(p^2/2) Phi(p) + exp(m^2/2) Phi(m)),
+                        p = c (alpha + gamma), m = c (alpha - gamma)
+
+    References
+    ----------
+    Nelson, D. (1991). Conditional heteroskedasticity in asset returns: a new approach. Econometrica 59, theorem A1.2.
+    """
     sigma = float(model.filter(returns)[-1])
     if model.kind == "egarch":
-        shocks = np.random.default_rng(seed).standard_normal((20_000, horizon))
-        # Each shock with its mirror image: the mean return then carries no sampling error into the variance.
-        deviations = model.paths(sigma, np.concatenate([shocks, -shocks])) - model.mean
-        variances = np.asarray((deviations**2).mean(axis=0), dtype=np.float64)
-        variances[0] = sigma**2
-        if not np.isfinite(variances).all():
-            raise ComputeError("egarch: the simulated variance grows without bound")
-        return variances
+        return _egarch_variance(model, sigma, horizon)
     omega = model.parameters["omega"] * 1e-4
     variances = np.empty(horizon)
     variances[0] = sigma**2
     for step in range(1, horizon):
         variances[step] = omega + model.persistence * variances[step - 1]
     return variances
+
+
+def _egarch_variance(model: Garch, sigma: float, horizon: int) -> Array:
+    from scipy.special import log_ndtr
+
+    p = model.parameters
+    decay = p["beta[1]"] ** np.arange(horizon)
+    plus, minus = decay * (p["alpha[1]"] + p["gamma[1]"]), decay * (p["alpha[1]"] - p["gamma[1]"])
+    tails = np.logaddexp(0.5 * plus**2 + log_ndtr(plus), 0.5 * minus**2 + log_ndtr(minus))
+    moments = tails - decay * p["alpha[1]"] * np.sqrt(2.0 / np.pi)
+    # Both sums run over the periods between the next one and the one asked about.
+    between = np.concatenate([[0.0], np.cumsum(p["omega"] * decay + moments)[:-1]])
+    with np.errstate(over="ignore"):
+        variances = sigma**2 * np.exp(between + (decay - 1.0) * np.log((sigma * 100.0) ** 2))
+    if not np.isfinite(variances).all():
+        raise ComputeError("egarch: the variance grows without bound")
+    variances[0] = sigma**2
+    return np.asarray(variances, dtype=np.float64)
 
 
 def _forecast(method: str, variances: Array, long_run: float, persistence: float) -> VolatilityForecast:
