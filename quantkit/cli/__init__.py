@@ -30,6 +30,7 @@ for _command in (
     analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)
+app.command()(services.collect)
 app.add_typer(data.app)
 
 

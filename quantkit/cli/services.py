@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["api", "dashboard", "up"]
+__all__ = ["api", "collect", "dashboard", "up"]
 
 
 def up(
@@ -49,3 +49,23 @@ def api(
     from quantkit.settings import Settings
 
     run_api(Settings.load(), ip=host, port=port, insecure=insecure)
+
+
+def collect(
+    symbols: Annotated[str | None, typer.Option(help="Separated by commas; the watchlist unless given")] = None,
+    every: Annotated[str | None, typer.Option(help="Poll this often: 60s, 5m")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Listen to the provider's stream")] = False,
+    replay: Annotated[str | None, typer.Option(help="Play the recorded session of MSFT, AZN.L, 9988.HK")] = None,
+    speed: Annotated[float, typer.Option(help="Of a replay: recorded seconds in a second")] = 60.0,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin a replay again when it ends")] = False,
+    restore: Annotated[bool, typer.Option("--restore", help="Give the sample back what a replay has set back")] = False,
+    follow: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Collect bars into the store until Ctrl-C or SIGTERM: by a stream, by polling, or from a recorded session."""
+    from quantkit.data.collect import run_collect
+    from quantkit.settings import Settings
+
+    run_collect(
+        Settings.load(), symbols=symbols, every=every, stream=stream, replay=replay, speed=speed, loop=loop,
+        restore_sample=restore, follow=follow,
+    )  # fmt: skip
