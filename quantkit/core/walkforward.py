@@ -121,3 +121,20 @@ class WalkForward:
         Origins before row `since` are passed over: an anchored walk that has decided them goes on from there.
         """
         return [decide(data.iloc[step.train].copy(), step) for step in self.slices(len(data)) if step.origin >= since]
+
+    def blocks(self, length: int, *, size: int, since: int = 0) -> Iterator[list[Slice]]:
+        """The slices from row `since` on in runs of at most `size`, each ending before the next refit.
+
+        For whoever decides at several origins at once with the same parameters: what it is given ends with the last
+        of them, and that a decision ignores the rows after its own origin is then its promise, to be tested.
+        """
+        block: list[Slice] = []
+        for step in self.slices(length):
+            if step.origin < since:
+                continue
+            if block and (step.refit or len(block) == size):
+                yield block
+                block = []
+            block.append(step)
+        if block:
+            yield block

@@ -7,6 +7,8 @@ from quantkit.forecast.base import FORECASTERS, Band, Contender, Forecast, Forec
 from quantkit.forecast.naive import Drift, Naive
 
 from quantkit.forecast.arima import Arima  # isort: skip
+from quantkit.forecast.sarima import Sarima  # isort: skip
+from quantkit.forecast.trees import Forest, Xgboost  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
 from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
@@ -27,16 +29,19 @@ __all__ = [
     "Forecast",
     "ForecastStep",
     "Forecaster",
+    "Forest",
     "Hindcast",
     "Leaderboard",
     "Naive",
     "PublishedStep",
+    "Sarima",
     "Standing",
     "TrackRecord",
     "TrackSummary",
     "Trend",
     "VolatilityLeaderboard",
     "VolatilityStanding",
+    "Xgboost",
     "check_horizon",
     "check_model",
     "check_origins",

@@ -13,6 +13,7 @@ import pandas as pd
 
 from quantkit.core.errors import DataError
 from quantkit.forecast.arma import Arma, ArmaFilter
+from quantkit.forecast.attribution import Attribution
 from quantkit.forecast.base import FORECASTERS, Forecaster
 from quantkit.forecast.orders import select_arma
 from quantkit.forecast.target import close_returns
@@ -53,8 +54,9 @@ class Arima(Forecaster):
         returns = close_returns(bars)[1:][-self.window :]
         complete = returns[~np.isnan(returns)]
         if len(complete) < self.minimum - 1:
-            raise DataError(f"arima: {len(bars)} bars; at least {self.minimum} are needed to estimate an order")
-        self.arma_ = select_arma(complete, most=self.most)
+            name = type(self).__name__.lower()
+            raise DataError(f"{name}: {len(bars)} bars; at least {self.minimum} are needed to estimate an order")
+        self.arma_ = self._select(complete)
         self._filter = ArmaFilter(self.arma_)
         self._filter.observe(returns)
         self._last = bars.index[-1]
@@ -72,3 +74,14 @@ class Arima(Forecaster):
     def predict(self, horizon: int) -> np.ndarray:
         """Conditional means of the next log-returns, shape (horizon,)."""
         return self._filter.forecast(horizon)
+
+    def attribute(self, horizon: int) -> Attribution:
+        """Share of each of the last returns in the forecast.
+
+        The forecast is a constant plus a linear function of all past returns, its AR(inf) form; a return's share is
+        its coefficient times its distance from the constant. `values` are log-returns, 0 where one is missing.
+        """
+        return self._filter.attribute(horizon)
+
+    def _select(self, returns: np.ndarray) -> Arma:
+        return select_arma(returns, most=self.most)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from quantkit.forecast.target import Outcomes
     from quantkit.forecast.walk import Walk
 
-__all__ = ["FORECASTERS", "Band", "Composite", "Contender", "Forecast", "ForecastStep", "Forecaster", "Trend"]
+__all__ = [
+    "FORECASTERS", "Band", "Batched", "Composite", "Contender", "Forecast", "ForecastStep", "Forecaster", "Trend",
+]  # fmt: skip
 
 Trend = Literal["UP", "DOWN"]
 
@@ -52,6 +54,18 @@ class Forecaster(Protocol):
 
     def predict(self, horizon: int) -> np.ndarray:
         """Expected log-returns of the next `horizon` bars, shape (horizon,), each per period."""
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A forecaster that forecasts at many origins at once, for much less than one by one."""
+
+    def predict_each(self, bars: pd.DataFrame, rows: np.ndarray, horizon: int) -> np.ndarray:
+        """Forecasts as made standing at each of `rows`, shape (n, horizon), with the parameters already estimated.
+
+        Row by row they are bit for bit what ``update(bars[: row + 1]).predict(horizon)`` says; afterwards the model
+        stands at the last of `bars`.
+        """
 
 
 @runtime_checkable

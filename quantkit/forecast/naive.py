@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import DataError
+from quantkit.forecast.attribution import Attribution
 from quantkit.forecast.base import FORECASTERS, Forecaster
 from quantkit.forecast.target import close_returns
 
@@ -32,6 +33,10 @@ class Naive(Forecaster):
     def predict(self, horizon: int) -> np.ndarray:
         """Zeros, shape (horizon,)."""
         return np.zeros(horizon)
+
+    def attribute(self, horizon: int) -> Attribution:
+        """Nothing: no change is expected, whatever the features."""
+        return Attribution(np.zeros(horizon), (), np.empty(0), np.empty((horizon, 0)))
 
 
 @FORECASTERS.add("drift")
@@ -63,3 +68,9 @@ class Drift(Forecaster):
     def predict(self, horizon: int) -> np.ndarray:
         """The mean at every step, shape (horizon,)."""
         return np.full(horizon, self.drift_)
+
+    def attribute(self, horizon: int) -> Attribution:
+        """Its one term, the mean."""
+        return Attribution(
+            np.zeros(horizon), ("mean_return",), np.array([self.drift_]), np.full((horizon, 1), self.drift_)
+        )

@@ -16,7 +16,7 @@ import pandas as pd
 from quantkit.core.errors import ComputeError, DataError, UsageError
 from quantkit.core.progress import Progress, silent
 from quantkit.core.walkforward import Slice, WalkForward
-from quantkit.forecast.base import FORECASTERS, Composite, Forecaster
+from quantkit.forecast.base import FORECASTERS, Batched, Composite, Forecaster
 from quantkit.forecast.kept import History
 from quantkit.forecast.target import Outcomes, outcomes_of
 
@@ -43,6 +43,8 @@ MIN_ORIGINS: Final = 40
 CALIBRATION: Final = 500
 #: Walks start on a multiple of this many rows, so that models are estimated on the same rows after a new bar.
 GRID: Final = 125
+#: Origins that a model able to forecast many at once is asked for together.
+BATCH: Final = 25
 MAX_ORIGINS: Final = 5000
 
 
@@ -192,19 +194,14 @@ def walk_forward(
     if kept is not None:
         paths[:walked] = kept.paths
 
-    def decide(past: pd.DataFrame, at: Slice) -> None:
-        done = at.origin - plan.first
-        if (done - walked) % 25 == 0:
-            progress(done, len(paths), name)
-        path = np.asarray((model.fit(past) if at.refit else model.update(past)).predict(plan.horizon), dtype=float)
-        if path.shape != (plan.horizon,) or not np.isfinite(path).all():
-            raise ComputeError(
-                f"{name} forecast {path.tolist()} at {past.index[-1].isoformat()}, not {plan.horizon} numbers"
-            )
-        paths[done] = path
-
+    # A batch is also how often a watcher is told, and can stop it.
+    size = BATCH if isinstance(model, Batched) else 1
     try:
-        engine.run(bars, decide, since=plan.first + walked)
+        for block in engine.blocks(len(bars), size=size, since=plan.first + walked):
+            done = block[0].origin - plan.first
+            if (done - walked) % BATCH < size:
+                progress(done, len(paths), name)
+            _advance(model, bars, block, paths[done : done + len(block)])
     except UsageError:
         raise
     except (DataError, ComputeError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
@@ -213,6 +210,24 @@ def walk_forward(
         return Walk(name, paths, failure=f"{error} (at {when})", chosen=name)
     history.keep(_Walked(model, paths), *key)
     return Walk(name, paths, chosen=name)
+
+
+def _advance(model: Forecaster, bars: pd.DataFrame, block: list[Slice], paths: np.ndarray) -> None:
+    """Move `model` over the origins of `block`, estimated anew at the first where that is due, and fill `paths`."""
+    if block[0].refit:
+        model.fit(bars.iloc[block[0].train].copy())
+    past = bars.iloc[block[-1].train].copy()
+    if isinstance(model, Batched):
+        said = model.predict_each(past, np.array([at.origin for at in block]), paths.shape[1])
+    else:
+        said = np.asarray((model if block[0].refit else model.update(past)).predict(paths.shape[1]), dtype=float)[None]
+    if said.shape != paths.shape:
+        raise ComputeError(f"forecast {said.tolist()}, not {paths.shape[1]} numbers")
+    whole = np.isfinite(said).all(axis=1)
+    fine = len(whole) if whole.all() else int(np.argmin(whole))
+    paths[:fine] = said[:fine]
+    if fine < len(whole):
+        raise ComputeError(f"forecast {said[fine].tolist()}, not {paths.shape[1]} numbers")
 
 
 def walk_models(

@@ -127,7 +127,7 @@ def test_auto_stays_with_naive_on_a_random_walk_and_names_the_challenger(bars_of
     walk = bars_of(0.01 * np.random.default_rng(14).normal(size=600))
     forecast = ask(walk, model="auto", horizon=2)
     assert forecast.chosen == "naive"
-    assert forecast.challenger in {"drift", "arima"}
+    assert forecast.challenger in set(FORECASTERS) - {"naive", "auto", "blend"}
     assert len(forecast.challenger_path) == 2
     assert "No model is shown to beat naive" in forecast.in_words()
     assert forecast.skill <= 0
@@ -293,7 +293,7 @@ def test_a_series_that_was_flat_at_first_fails_where_it_cannot_be_estimated(bars
     flat_then_moving = bars_of(np.concatenate([np.zeros(200), 0.01 * rng.normal(size=200)]))
     with pytest.raises(ComputeError, match=r"arima failed: arima: .* do not vary"):
         ask(flat_then_moving, model="arima")
-    assert ask(flat_then_moving, model="auto").failures.keys() == {"arima"}
+    assert ask(flat_then_moving, model="auto").failures.keys() == {"arima", "sarima", "forest", "xgboost"}
 
 
 def test_one_wild_bar_does_not_break_the_forecast(bars):
