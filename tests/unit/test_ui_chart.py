@@ -307,7 +307,8 @@ def test_indicators_are_drawn_at_the_last_bar_of_each_candle(aapl: pd.DataFrame)
     rsi, macd = chart.panes
     assert (rsi.widget.layout.display, macd.widget.layout.display) == ("none", None)
     np.testing.assert_array_equal(macd.bars.y, values["macd.histogram"].fillna(0).to_numpy()[candles.last])
-    assert [label for label, _, _ in chart.pointer.meta["extra"]][:2] == ["SMA 50", "Bollinger 20, 2 lower"]
+    assert [label for label, _, _ in chart.pointer.meta["extra"]][:2] == ["SMA 50", "BB low"]
+    assert len(macd.axis.tick_values) in (3, 5)
     sent = np.frombuffer(chart.pointer.rows).reshape(len(candles), -1)
     np.testing.assert_array_equal(sent[:, 9], values["sma50"].to_numpy()[candles.last])
     chart.bars = aapl.iloc[:-5]

@@ -6,6 +6,7 @@ many bars to a candle is the one at its last bar.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import bqplot as bq
@@ -14,12 +15,17 @@ import numpy as np
 
 from quantkit.core.indicators import INDICATORS
 from quantkit.ui.charts.layers import Layer, Scales, View
+from quantkit.ui.charts.ticks import price_ticks
 from quantkit.ui.theme import DARK, Tokens
 
 __all__ = ["IndicatorLayer", "PaneLayer", "colour_of", "legend"]
 
 #: Lines of one indicator share its colour, and an indicator keeps its colour whatever else is chosen.
 _ORDER = ("sma20", "sma50", "sma200", "ema20", "ema50", "bollinger", "vwap", "rsi", "macd")
+_SHORT = {
+    "bollinger.lower": "BB low", "bollinger.middle": "BB mid", "bollinger.upper": "BB high", "rsi": "RSI",
+    "macd.macd": "MACD", "macd.signal": "signal", "macd.histogram": "hist",
+}  # fmt: skip
 _PANE_HEIGHT = "104px"
 
 
@@ -31,10 +37,8 @@ def colour_of(column: str, tokens: Tokens) -> str:
 
 
 def legend(column: str) -> str:
-    """An indicator's column as a readout names it."""
-    name, _, part = column.partition(".")
-    label = INDICATORS[name].label
-    return f"{label} {part}" if part and part != name else label
+    """An indicator's column as a readout names it: there is little room."""
+    return _SHORT.get(column) or INDICATORS[column].label
 
 
 class IndicatorLayer(Layer):
@@ -93,7 +97,9 @@ class PaneLayer(Layer):
             layout=widgets.Layout(width="100%", height=_PANE_HEIGHT, min_width="0", min_height="0"),
         )  # fmt: skip
         label = widgets.HTML(f"<span class='qk-pane-label'>{INDICATORS[name].label}</span>")
-        self.widget = widgets.Box([label, self.figure], layout=widgets.Layout(display="none")).add_class("qk-pane")
+        # A figure that is hidden has no size, with which bqplot would draw: it is only there while it is seen.
+        self._content = (label, self.figure)
+        self.widget = widgets.Box(layout=widgets.Layout(display="none")).add_class("qk-pane")
         self._tokens = DARK
 
     @property
@@ -105,6 +111,7 @@ class PaneLayer(Layer):
         """Redraw the pane, or put it away."""
         own = {column: values for column, values in view.indicators.items() if column.partition(".")[0] == self.name}
         self.widget.layout.display = None if own else "none"
+        self.widget.children = self._content if own else ()
         if not own:
             return
         candles = view.candles
@@ -132,8 +139,9 @@ class PaneLayer(Layer):
         seen = np.concatenate([values[view.candles.last[view.seen]] for values in own])
         reach = float(np.nanmax(np.abs(seen), initial=0.0)) or 1.0
         self.scale.min, self.scale.max = -1.1 * reach, 1.1 * reach
-        self.axis.tick_values = np.array([-reach, 0.0, reach]) * 0.8
-        self.axis.tick_format = ",.2f" if reach >= 0.05 else ",.4f"
+        ticks = price_ticks(-1.1 * reach, 1.1 * reach, 4)  # three of them at least, zero in the middle
+        self.axis.tick_values = ticks
+        self.axis.tick_format = f",.{max(math.ceil(-math.log10(ticks[1] - ticks[0]) - 1e-9), 0)}f"
 
     def paint(self, tokens: Tokens) -> None:
         """Colours; those of lines and bars are used at the next drawing."""
