@@ -2,14 +2,15 @@
 
 Same fingerprint, same figure, on every face. It covers the bytes of the data used, the question asked, the sources of
 everything that computes (core, forecast, risk, portfolio), and the versions of the numerical libraries; a change in
-any of them is a different fingerprint, and a kept answer under the old one is never served for the new.
+any of them is a different fingerprint, and a kept answer under the old one is never served for the new. A question
+that names a model (or any other choice) which somebody has added from outside is about that code as well.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from quantkit.core.registry import own_code
 
 __all__ = ["code_version", "data_hash", "fingerprint"]
 
@@ -69,5 +72,17 @@ def fingerprint(question: Mapping[str, Any], *data: pd.DataFrame | pd.Series) ->
     True
     """
     asked = json.dumps(question, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    parts = [code_version(), asked, *(data_hash(each) for each in data)]
+    own = own_code(sorted(set(_texts(question))))
+    parts = [code_version(), asked, *(data_hash(each) for each in data), *own.values()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def _texts(asked: Any) -> Iterator[str]:
+    if isinstance(asked, str):
+        yield asked
+    elif isinstance(asked, Mapping):
+        for value in asked.values():
+            yield from _texts(value)
+    elif isinstance(asked, (list, tuple)):
+        for value in asked:
+            yield from _texts(value)

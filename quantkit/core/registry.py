@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from types import CodeType, FunctionType
+from typing import Any, Generic, TypeVar
 
 from quantkit.core.errors import UnknownChoiceError
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "own_code"]
 
 T = TypeVar("T")
+
+#: Hash of the code of every choice that was added from outside quantkit, by its name.
+_OWN: dict[str, str] = {}
+
+
+def own_code(names: Iterable[str]) -> dict[str, str]:
+    """Hash of the code of each of `names` that somebody has added from outside quantkit; the others are left out."""
+    return {name: _OWN[name] for name in names if name in _OWN}
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -36,12 +46,19 @@ class Registry(Mapping[str, T], Generic[T]):
         self._choices: dict[str, T] = {}
 
     def add(self, name: str) -> Callable[[T], T]:
-        """Decorator that registers what it decorates under `name`; a second owner of a name is a ``ValueError``."""
+        """Decorator that registers what it decorates under `name`.
+
+        A second owner of a name is a ``ValueError``; the same one defined again, as a notebook's cell that is run
+        twice does, takes the place of the first.
+        """
 
         def register(choice: T) -> T:
-            if name in self._choices:
-                raise ValueError(f"{self.kind} {name!r} is registered already, as {self._choices[name]!r}")
+            before = self._choices.get(name)
+            if before is not None and _place(before) != _place(choice):
+                raise ValueError(f"{self.kind} {name!r} is registered already, as {before!r}")
             self._choices[name] = choice
+            if not _place(choice)[0].startswith("quantkit."):
+                _OWN[name] = _code_hash(choice)
             return choice
 
         return register
@@ -70,3 +87,39 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}: {', '.join(self._choices)})"
+
+
+def _place(choice: object) -> tuple[str, str]:
+    kind = choice if isinstance(choice, (type, FunctionType)) else type(choice)
+    alike = kind is choice or ""
+    return kind.__module__, f"{kind.__qualname__}{'' if alike else id(choice)}"
+
+
+def _code_hash(choice: object) -> str:
+    digest = hashlib.sha256()
+    for part in _code_of(choice):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _code_of(choice: Any) -> Iterator[str]:
+    """What a class or a function does, without where it is written: a comment or a moved line changes nothing."""
+    if isinstance(choice, CodeType):
+        yield from (choice.co_name, choice.co_code.hex(), *choice.co_names)
+        for constant in choice.co_consts:
+            yield from _code_of(constant) if isinstance(constant, CodeType) else (repr(constant),)
+    elif isinstance(choice, type):
+        for name, member in vars(choice).items():
+            if not name.startswith("__") or isinstance(member, FunctionType):
+                yield name
+                yield from _code_of(member)
+    elif isinstance(choice, FunctionType):
+        yield repr(choice.__defaults__)
+        yield from _code_of(choice.__code__)
+    elif isinstance(choice, (classmethod, staticmethod)):
+        yield from _code_of(choice.__func__)
+    elif isinstance(choice, property):
+        yield from (part for each in (choice.fget, choice.fset) if each is not None for part in _code_of(each))
+    else:
+        # An object's address would be another hash in every process.
+        yield repr(choice) if type(choice).__module__ == "builtins" else type(choice).__qualname__

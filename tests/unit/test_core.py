@@ -88,6 +88,29 @@ def test_a_registry_names_its_choices_and_the_nearest():
         table.add("naive")(str)
 
 
+def own_model(body: str) -> type:
+    """A class as a notebook's cell makes it."""
+    space = {"__name__": "__main__"}
+    exec(body, space)
+    return space["Mine"]
+
+
+def test_a_cell_that_is_run_again_replaces_its_model_and_the_question_is_another():
+    table: Registry[type] = Registry("model")
+    prices = pd.Series([1.0, 2.0], name="AAPL")
+    body = "class Mine:\n    window = 5\n    def predict(self, horizon):\n        return [0.0] * horizon\n"
+    prints = {}
+    for name, text in {"first": body, "moved": "\n# said better\n" + body, "other": body.replace("0.0", "0.1"),
+                       "longer": body.replace("5", "6")}.items():  # fmt: skip
+        table.add("mine")(own_model(text))
+        prints[name] = fingerprint({"models": ["naive", "mine"]}, prices)
+    assert prints["first"] == prints["moved"]
+    assert len(set(prints.values())) == 3
+    assert fingerprint({"models": ["naive"]}, prices) == fingerprint({"models": ["naive"]}, prices)
+    with pytest.raises(ValueError, match="registered already"):
+        table.add("mine")(type("Another", (), {}))
+
+
 def test_returns_and_their_annual_form():
     prices = pd.DataFrame({"A": [100.0, 110.0, 99.0], "B": [50.0, 50.0, 60.0]})
     assert simple_returns(prices)["A"].round(12).tolist() == [0.1, -0.1]
