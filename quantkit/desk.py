@@ -28,7 +28,7 @@ from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.compute import Compute, Task
-    from quantkit.forecast import Forecast, Hindcast, Leaderboard, TrackRecord, VolatilityLeaderboard
+    from quantkit.forecast import Explanation, Forecast, Hindcast, Leaderboard, TrackRecord, VolatilityLeaderboard
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.portfolio.holdings import Holdings
     from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
@@ -342,6 +342,40 @@ class Desk:
         forecast = self._answer(predict, (bars,), question, progress)
         self._publish(forecast, bars.attrs["calendar"])
         return forecast
+
+    def explain(
+        self,
+        symbol: str,
+        model: str = "auto",
+        horizon: int = 1,
+        interval: Interval = "1d",
+        *,
+        as_of: When = None,
+        progress: Progress = silent,
+    ) -> Explanation:
+        """What each input contributed to the forecast that :meth:`predict` makes of the same question.
+
+        Parameters
+        ----------
+        symbol : str
+        model : str
+            A name in ``quantkit.forecast.FORECASTERS``; ``auto`` is explained by the model it chose.
+        horizon : int
+            Bars ahead; contributions are cumulative up to there.
+        interval, as_of, progress
+            As in :meth:`predict`.
+
+        Raises
+        ------
+        UnknownChoiceError, UsageError, DataError, ComputeError
+        """
+        from quantkit.forecast import check_horizon, check_model, explain
+
+        interval = check_interval(interval)
+        question = {"model": check_model(model, interval), "horizon": check_horizon(horizon), "interval": interval}
+        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
+        question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
+        return self._answer(explain, (bars,), question, progress)
 
     def volatility(
         self,

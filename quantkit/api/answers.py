@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import pandas as pd
 
-from quantkit.api.bodies import history_body, optimize_body, prediction_body, price_body, symbols_body
+from quantkit.api.bodies import explanation_body, history_body, optimize_body, prediction_body, price_body, symbols_body
 from quantkit.core.calendars import parse_time
 from quantkit.core.errors import UsageError
 from quantkit.core.progress import Progress, silent
@@ -105,11 +105,22 @@ def _history(
 
 @ANSWERS.add("prediction")
 def _prediction(
-    desk: Desk, *, symbol: str, interval: Any = "1d", as_of: Any = None, progress: Progress = silent, **arguments: Any
+    desk: Desk,
+    *,
+    symbol: str,
+    interval: Any = "1d",
+    as_of: Any = None,
+    explain: bool = False,
+    progress: Progress = silent,
+    **arguments: Any,
 ) -> Answer:
-    forecast = desk.predict(symbol, interval=interval, as_of=as_of, progress=progress, **arguments)
-    report = desk.risk(symbol, interval=interval, as_of=as_of, progress=progress)
-    return Answer(prediction_body(forecast, report), forecast.to_frame())
+    at: dict[str, Any] = {"interval": interval, "as_of": as_of, "progress": progress}
+    forecast = desk.predict(symbol, **at, **arguments)
+    body = prediction_body(forecast, desk.risk(symbol, **at))
+    if explain:
+        about = {name: value for name, value in arguments.items() if name != "level"}
+        body["explanation"] = explanation_body(desk.explain(symbol, **{"horizon": forecast.horizon, **about}, **at))
+    return Answer(body, forecast.to_frame())
 
 
 @ANSWERS.add("leaderboard")

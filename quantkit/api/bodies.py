@@ -9,11 +9,11 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from quantkit.data.quote import Quote
-    from quantkit.forecast import Forecast
+    from quantkit.forecast import Explanation, Forecast
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest
     from quantkit.risk import RiskReport
 
-__all__ = ["history_body", "optimize_body", "prediction_body", "price_body", "symbols_body"]
+__all__ = ["explanation_body", "history_body", "optimize_body", "prediction_body", "price_body", "symbols_body"]
 
 
 def price_body(quote: Quote) -> dict[str, Any]:
@@ -63,6 +63,13 @@ def prediction_body(forecast: Forecast, report: RiskReport) -> dict[str, Any]:
     headline = ("value_at_risk_95", "value_at_risk_95_return", "value_at_risk_method")
     figures = report.to_dict()
     return forecast.to_dict() | {name: figures[name] for name in headline}
+
+
+def explanation_body(explanation: Explanation) -> dict[str, Any]:
+    """Part ``explanation`` of a prediction that was asked to explain itself."""
+    body = explanation.to_dict() | {"in_words": explanation.in_words()}
+    body["contributions"] = [each.to_dict() | {"about": each.about} for each in explanation.contributions]
+    return body
 
 
 def optimize_body(allocation: Allocation, frontier: Frontier, out_of_sample: PortfolioBacktest) -> dict[str, Any]:

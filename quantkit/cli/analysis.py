@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +27,11 @@ from quantkit.cli.output import (
 )
 from quantkit.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from quantkit.forecast import Explanation
+
 __all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record", "volatility"]
 
 Level = Annotated[float, typer.Option(help="In (0, 1)")]
@@ -39,15 +44,20 @@ def predict(
     horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
     level: Annotated[float, typer.Option(help="Of the interval, in (0, 1)")] = 0.95,
     interval: Interval = "1d",
+    explain: Annotated[bool, typer.Option("--explain", help="Also what each input contributed")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Forecast the next bars of a symbol, with the measured coverage and skill."""
     asked: dict[str, Any] = {"symbol": symbol, "model": model, "horizon": horizon, "level": level, "interval": interval}
     with open_desk() as desk:
         if as_json:
-            print_answer(desk, "prediction", **asked)
+            print_answer(desk, "prediction", **asked, **({"explain": True} if explain else {}))
             return
         answer = watched(f"{symbol} {model}", lambda progress: desk.predict(**asked, progress=progress))
+        made_of = None
+        if explain:
+            about = {name: value for name, value in asked.items() if name != "level"}
+            made_of = watched(f"{symbol} {model}", lambda progress: desk.explain(**about, progress=progress))
     table = new_table(
         f"{answer.symbol}  {answer.model}  as of {when(answer.as_of, interval)}, close "
         f"{number(answer.last_price)} {answer.currency}",
@@ -59,6 +69,24 @@ def predict(
         prices = (step.mean, step.median, step.lower, step.upper)
         table.add_row(when(step.timestamp, interval), *map(number, prices), f"{step.coverage:.1%}")
     print_table(table)
+    if made_of is not None:
+        print_table(_explained(made_of))
+
+
+def _explained(made_of: Explanation) -> Table:
+    table = new_table(
+        f"What the median for step {made_of.horizon} is made of, from {number(made_of.last_price)} {made_of.currency}",
+        [("feature", "left"), "value", "return", "price", ("", "left")],
+        caption=f"{made_of.in_words()}\n{made_of.method}.",
+    )
+    base, whole = made_of.base_price - made_of.last_price, made_of.forecast_price - made_of.last_price
+    table.add_row("base", "", f"{made_of.base_return:+.3%}", f"{base:+.3f}", "expected whatever the features")
+    for each in made_of.contributions:
+        value = "" if each.value != each.value else f"{each.value:.4g}"
+        shares = (f"{each.contribution_return:+.3%}", f"{each.contribution_price:+.3f}")
+        table.add_row(each.feature, value, *shares, each.about)
+    table.add_row("forecast", "", f"{made_of.forecast_return:+.3%}", f"{whole:+.3f}", "their sum")
+    return table
 
 
 def leaderboard(

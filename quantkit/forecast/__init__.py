@@ -10,6 +10,7 @@ from quantkit.forecast.arima import Arima  # isort: skip
 from quantkit.forecast.sarima import Sarima  # isort: skip
 from quantkit.forecast.trees import Forest, Xgboost  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
+from quantkit.forecast.explain import Contribution, Explanation, explain
 from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
@@ -25,7 +26,9 @@ __all__ = [
     "Auto",
     "Band",
     "Contender",
+    "Contribution",
     "Drift",
+    "Explanation",
     "Forecast",
     "ForecastStep",
     "Forecaster",
@@ -46,6 +49,7 @@ __all__ = [
     "check_model",
     "check_origins",
     "check_step",
+    "explain",
     "hindcast",
     "leaderboard",
     "ledger_rows",

@@ -30,6 +30,7 @@ __all__ = [
     "check_origins",
     "combine",
     "plan_walk",
+    "standing",
     "walk_forward",
     "walk_models",
 ]  # fmt: skip
@@ -182,14 +183,7 @@ def walk_forward(
     kept: _Walked | None = history.take(*key)
     model = kind() if kept is None else kept.model
     walked = 0 if kept is None else len(kept.paths)
-    engine = WalkForward(
-        origins=plan.length - plan.first,
-        horizon=plan.horizon,
-        min_train=plan.first + 1,
-        refit=kind.refit_every,
-        live=True,
-        anchored=True,
-    )
+    engine = _engine(kind, plan)
     paths = np.full((plan.length - plan.first, plan.horizon), np.nan)
     if kept is not None:
         paths[:walked] = kept.paths
@@ -210,6 +204,24 @@ def walk_forward(
         return Walk(name, paths, failure=f"{error} (at {when})", chosen=name)
     history.keep(_Walked(model, paths), *key)
     return Walk(name, paths, chosen=name)
+
+
+def _engine(kind: type[Forecaster], plan: Plan) -> WalkForward:
+    return WalkForward(
+        origins=plan.length - plan.first,
+        horizon=plan.horizon,
+        min_train=plan.first + 1,
+        refit=kind.refit_every,
+        live=True,
+        anchored=True,
+    )
+
+
+def standing(name: str, bars: pd.DataFrame, plan: Plan) -> Forecaster:
+    """A model as it stands at the last origin of a walk, estimated on the same rows, without walking there."""
+    kind = FORECASTERS[name]
+    last = [at for at in _engine(kind, plan).slices(len(bars)) if at.refit][-1]
+    return kind().fit(bars.iloc[last.train].copy()).update(bars)
 
 
 def _advance(model: Forecaster, bars: pd.DataFrame, block: list[Slice], paths: np.ndarray) -> None:
