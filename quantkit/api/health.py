@@ -24,10 +24,22 @@ def readiness(desk: Desk) -> dict[str, dict[str, str]]:
         return {"store": broken, "bus": broken}
     return {
         "store": {"state": "fine", "said": "can be read"},
-        "bus": {"state": "fine", "said": "the store tells of changes"},
+        "bus": _bus(desk),
         "vendor": _vendor(desk),
         "compute": {"state": "fine", "said": f"heavy questions are answered by {desk.compute.name}"},
     }
+
+
+def _bus(desk: Desk) -> dict[str, str]:
+    if desk.settings.redis_url is None:
+        return {"state": "fine", "said": "the store tells of changes"}
+    from quantkit.data.bus import check_redis
+
+    try:
+        return {"state": "fine", "said": f"Redis {check_redis(desk.settings)} tells of changes"}
+    except QuantkitError:
+        # Listeners then ask the store by themselves.
+        return {"state": "note", "said": "Redis does not answer: changes are found in the store, within seconds"}
 
 
 def _vendor(desk: Desk) -> dict[str, str]:

@@ -123,15 +123,20 @@ class Jobs:
         ------
         RefusedError
             There is none, or the data have changed since it was asked.
+        Cancelled
+            It was withdrawn while an earlier server had it.
         """
         job = self._jobs.get(fingerprint)
         if job is not None:
             return job
 
-        def look(progress: Progress) -> dict[str, Any] | None:
-            return self._service.desk.store.result(_record(fingerprint))
+        def look(progress: Progress) -> tuple[dict[str, Any] | None, bool]:
+            store, key = self._service.desk.store, _record(fingerprint)
+            return store.result(key), store.cancel_requested(key)
 
-        asked = await self._service.run(look)
+        asked, withdrawn = await self._service.run(look)
+        if withdrawn:
+            raise Cancelled("the job was cancelled; ask the question again")
         if asked is None:
             raise RefusedError(Problem.own("not-found", f"there is no job {fingerprint[:40]}; ask the question again"))
         job = await self.ask(asked["question"], asked["arguments"], wait=0)
@@ -146,6 +151,7 @@ class Jobs:
         job = await self.find(fingerprint)
         if not job.ended.is_set():
             job.withdrawn.set()
+            await self._service.run(lambda progress: self._service.desk.store.request_cancel(_record(fingerprint)))
             await job.ended.wait()
         return job
 
@@ -167,6 +173,7 @@ class Jobs:
 
         def keep(progress: Progress) -> None:
             asked = {"question": job.question, "arguments": arguments}
+            store.forget_task(_record(job.id))
             store.put_result(_record(job.id), question={"job": job.question}, answer=asked, seconds=0.0)
 
         await self._service.run(keep)

@@ -262,7 +262,7 @@ async def stress(request: Request, asked: schemas.StressRequest) -> Response:
 )
 async def stream(request: Request, symbols: Symbols) -> Response:
     """Server-sent events: the latest price of each symbol at once, and again whenever it changes."""
-    return await quotes(_service(request), check_symbols(_few(symbols, most=100)), request)
+    return await quotes(_service(request), check_symbols(_few(symbols, most=100)))
 
 
 @router.get("/jobs/{id}", responses=_gives(schemas.Job), tags=["Jobs"], summary="How far a job is")

@@ -1,33 +1,36 @@
-"""Quotes as server-sent events: one watch on the store wakes every listener."""
+"""Quotes as server-sent events: what ``Desk.watch`` hears, sent on."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
-from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from starlette.requests import Request
+from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
+from quantkit.api.bodies import price_body
 from quantkit.api.problems import TooManyError, problem_of, unexpected
 from quantkit.core.errors import QuantkitError
 
 if TYPE_CHECKING:
     from quantkit.api.service import Service
+    from quantkit.data.quote import Quote
 
 __all__ = ["MEDIA_TYPE", "quotes"]
 
 MEDIA_TYPE: Final = "text/event-stream"
-LISTENERS: Final = 200
-LOOK_SECONDS: Final = 0.1
+LISTENERS: Final = 64
+"""Streams at a time: each has a thread that waits on the bus."""
+
 BEAT_SECONDS: Final = 15.0
 """A comment as often keeps proxies from closing a quiet stream, and finds out who has left."""
 
-_listening: set[object] = set()
+_listening: set[_Listener] = set()
 
 
-async def quotes(service: Service, symbols: list[str], request: Request) -> StreamingResponse:
+async def quotes(service: Service, symbols: list[str]) -> StreamingResponse:
     """Stream of the price bodies of `symbols`: each at once, then whenever it changes; ``id`` is the bar's time.
 
     Raises
@@ -38,53 +41,70 @@ async def quotes(service: Service, symbols: list[str], request: Request) -> Stre
     """
     if len(_listening) >= LISTENERS:
         raise TooManyError(f"{LISTENERS} streams are open", 30.0)
-    for symbol in symbols:
-        await service.reply("price", {"symbol": symbol})
+    watch = await service.run(lambda progress: service.desk.watch(symbols, initial=True))
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(service, symbols), media_type=MEDIA_TYPE, headers=headers)
+    return StreamingResponse(_events(service, watch), media_type=MEDIA_TYPE, headers=headers)
 
 
-async def _events(service: Service, symbols: list[str]) -> AsyncIterator[bytes]:
-    me = object()
-    _listening.add(me)
-    sent: dict[str, str] = {}
-    version, beat = None, monotonic()
+class _Listener(threading.Thread):
+    """Hears quotes in a thread of its own and leaves the latest of each symbol for the event loop."""
+
+    def __init__(self, watch: Any) -> None:
+        super().__init__(name="quantkit-stream", daemon=True)
+        self.watch = watch
+        self.news = asyncio.Event()
+        self.latest: dict[str, Quote] = {}
+        self.failed: BaseException | None = None
+        self.over = False
+        self._loop = asyncio.get_running_loop()
+
+    def run(self) -> None:
+        try:
+            for quote in self.watch:
+                self._loop.call_soon_threadsafe(self._heard, quote)
+        except Exception as error:
+            self.failed = error
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ended)
+
+    def _heard(self, quote: Quote) -> None:
+        self.latest[quote.symbol] = quote
+        self.news.set()
+
+    def _ended(self) -> None:
+        self.over = True
+        self.news.set()
+
+
+async def _events(service: Service, watch: Any) -> AsyncIterator[bytes]:
+    listener = _Listener(watch)
+    _listening.add(listener)
+    listener.start()
+    sent: dict[str, dict[str, Any]] = {}
+    stopping = asyncio.ensure_future(service.stopping.wait())
     try:
         yield b"retry: 2000\n\n"
-        while not service.stopping.is_set():
-            now = service.desk.store.data_version()
-            if now != version:
-                version = now
-                for symbol in symbols:
-                    try:
-                        event = await _event(service, symbol, sent)
-                    except QuantkitError as error:
-                        event = b"event: problem\ndata: " + bytes(problem_of(error).body) + b"\n\n"
-                    except Exception as error:
-                        yield b"event: problem\ndata: " + bytes(unexpected(error).body) + b"\n\n"
-                        return
-                    if event:
-                        beat = monotonic()
-                        yield event
-            elif monotonic() - beat > BEAT_SECONDS:
-                beat = monotonic()
+        while not listener.over and not stopping.done():
+            news = asyncio.ensure_future(listener.news.wait())
+            await asyncio.wait({news, stopping}, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if not news.done():
+                news.cancel()
                 yield b": still here\n\n"
-            try:
-                await asyncio.wait_for(service.stopping.wait(), LOOK_SECONDS)
-            except TimeoutError:
                 continue
+            listener.news.clear()
+            while listener.latest:
+                symbol, quote = listener.latest.popitem()
+                body = price_body(quote)
+                # A quote grows older by itself; it is another one when anything else has changed.
+                mark = {name: value for name, value in body.items() if name != "age_seconds"}
+                if sent.get(symbol) != mark:
+                    sent[symbol] = mark
+                    yield b"id: " + body["timestamp"].encode() + b"\nevent: quote\ndata: " + to_json(body) + b"\n\n"
+        if listener.failed is not None:
+            error = listener.failed
+            problem = problem_of(error) if isinstance(error, QuantkitError) else unexpected(error)
+            yield b"event: problem\ndata: " + bytes(problem.body) + b"\n\n"
     finally:
-        _listening.discard(me)
-
-
-async def _event(service: Service, symbol: str, sent: dict[str, str]) -> bytes:
-    from pydantic_core import from_json
-
-    reply = await service.reply("price", {"symbol": symbol})
-    body = from_json(reply.content)
-    # Its age grows by itself; a quote is another one when anything else has changed.
-    mark = repr({name: value for name, value in body.items() if name != "age_seconds"})
-    if sent.get(symbol) == mark:
-        return b""
-    sent[symbol] = mark
-    return b"id: " + body["timestamp"].encode() + b"\nevent: quote\ndata: " + reply.content + b"\n\n"
+        _listening.discard(listener)
+        stopping.cancel()
+        watch.close()
