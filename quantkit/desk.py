@@ -28,7 +28,15 @@ from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.compute import Compute, Task
-    from quantkit.forecast import Explanation, Forecast, Hindcast, Leaderboard, TrackRecord, VolatilityLeaderboard
+    from quantkit.forecast import (
+        Explanation,
+        Forecast,
+        Hindcast,
+        Leaderboard,
+        Survey,
+        TrackRecord,
+        VolatilityLeaderboard,
+    )
     from quantkit.portfolio import Allocation, Frontier, PortfolioBacktest, Stability
     from quantkit.portfolio.holdings import Holdings
     from quantkit.risk import Contributions, Correlation, RiskHistory, RiskReport, Stress
@@ -377,6 +385,49 @@ class Desk:
         question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
         return self._answer(explain, (bars,), question, progress)
 
+    def survey(
+        self,
+        symbols: Iterable[str] | str,
+        models: Sequence[str] | None = None,
+        horizon: int = 5,
+        origins: int = 250,
+        interval: Interval = "1d",
+        *,
+        level: float = 0.95,
+        progress: Progress = silent,
+    ) -> Survey:
+        """Leaderboards of many symbols, wherever this desk computes: each worker of a cluster takes the next one.
+
+        A symbol without a leaderboard is a failure with its reason; the others stand.
+
+        Parameters
+        ----------
+        symbols : list of str, or text separated by commas
+        models, horizon, origins, interval, level
+            As in :meth:`leaderboard`.
+
+        Raises
+        ------
+        UnknownChoiceError, UsageError
+        DataError
+            Not one symbol has a leaderboard.
+        """
+        from quantkit.compute.many import ask_many
+        from quantkit.forecast import check_horizon, check_model, check_origins, survey_of
+
+        for model in models or ():
+            check_model(model, interval)
+        asked = {
+            "models": models, "horizon": check_horizon(horizon), "origins": check_origins(origins),
+            "interval": check_interval(interval), "level": check_level(level),
+        }  # fmt: skip
+
+        def question(symbol: str) -> Callable[[Progress], Leaderboard]:
+            return lambda part: self.leaderboard(symbol, **asked, progress=part)  # type: ignore[arg-type]
+
+        wanted = check_symbols(list(symbols) if not isinstance(symbols, str) else symbols)
+        return survey_of(*ask_many({each: question(each) for each in wanted}, progress=progress))
+
     def volatility(
         self,
         symbol: str,
@@ -439,15 +490,6 @@ class Desk:
         published = self.store.ledger.record(symbol, interval, asked)
         return track_record(published, symbol=symbol, interval=interval, model=asked)
 
-    def leaderboard(
-        self,
-        symbol: str,
-        models: Sequence[str] | None = None,
-        horizon: int = 5,
-        origins: int = 250,
-        interval: Interval = "1d",
-        *,
-        level: float = 0.95,
     def hindcast(
         self,
         symbol: str,
@@ -483,6 +525,15 @@ class Desk:
         question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
         return self._answer(hindcast, (bars,), question, progress)
 
+    def leaderboard(
+        self,
+        symbol: str,
+        models: Sequence[str] | None = None,
+        horizon: int = 5,
+        origins: int = 250,
+        interval: Interval = "1d",
+        *,
+        level: float = 0.95,
         as_of: When = None,
         progress: Progress = silent,
     ) -> Leaderboard:

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 for _command in (
     services.up, services.dashboard, services.api, market.symbols, market.quote, market.history, analysis.predict,
-    analysis.leaderboard, analysis.volatility, analysis.track_record, analysis.risk, analysis.optimize,
+    analysis.leaderboard, analysis.survey, analysis.volatility, analysis.track_record, analysis.risk, analysis.optimize,
     analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)

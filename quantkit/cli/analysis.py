@@ -21,6 +21,7 @@ from quantkit.cli.output import (
     open_desk,
     percent,
     print_answer,
+    print_json,
     print_table,
     watched,
     when,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from quantkit.forecast import Explanation
 
-__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "track_record", "volatility"]
+__all__ = ["backtest", "leaderboard", "optimize", "predict", "risk", "survey", "track_record", "volatility"]
 
 Level = Annotated[float, typer.Option(help="In (0, 1)")]
 Symbols = Annotated[list[str], typer.Argument(help="Two or more symbols", autocompletion=complete_symbol)]
@@ -120,6 +121,40 @@ def leaderboard(
             "yes" if row.in_confidence_set else "", row.verdict,
         )  # fmt: skip
     print_table(table)
+
+
+def survey(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="Symbols; all there are if left out", autocompletion=complete_symbol)
+    ] = None,
+    models: Annotated[str | None, typer.Option(help="Names separated by commas; the quick ones if left out")] = None,
+    horizon: Annotated[int, typer.Option(help="Bars ahead")] = 5,
+    origins: Annotated[int, typer.Option(help="Past decisions that are scored")] = 250,
+    interval: Interval = "1d",
+    as_json: AsJson = False,
+) -> None:
+    """Leaderboards of many symbols at once, and which models beat naive more often than luck would."""
+    chosen = [name.strip() for name in models.split(",") if name.strip()] if models else None
+    with open_desk() as desk:
+        if not symbols:
+            known = desk.symbols()
+            symbols = known["symbol"][known["intervals"].str.contains(interval)].tolist()
+        asked: dict[str, Any] = {"models": chosen, "horizon": horizon, "origins": origins, "interval": interval}
+        answer = watched("survey", lambda progress: desk.survey(symbols, **asked, progress=progress))
+    if as_json:
+        print_json(answer.to_dict())
+        return
+    columns: Columns = [("model", "left"), "symbols", "beats naive", "by luck", "in set", "median skill", "covered",
+                        "failed"]  # fmt: skip
+    table = new_table(f"{len(answer.boards)} symbols, {horizon} ahead", columns, caption=answer.in_words())
+    for name, row in answer.to_frame().iterrows():
+        table.add_row(
+            str(name), f"{row['symbols']:.0f}", f"{row['beats']:.0f}", number(row["by_luck"], 1),
+            f"{row['in_set']:.0f}", percent(row["median_skill"]), percent(row["coverage"], 1), f"{row['failed']:.0f}",
+        )  # fmt: skip
+    print_table(table)
+    for symbol, reason in answer.failures.items():
+        typer.echo(f"{symbol}: {reason}", err=True)
 
 
 def volatility(

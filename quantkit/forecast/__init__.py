@@ -15,6 +15,7 @@ from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
 from quantkit.forecast.predict import check_model, predict
+from quantkit.forecast.survey import Survey, survey_of
 from quantkit.forecast.volatility import VolatilityLeaderboard, VolatilityStanding, volatility_leaderboard
 from quantkit.forecast.volatility_models import VOLATILITY_MODELS
 from quantkit.forecast.walk import check_horizon, check_origins
@@ -39,6 +40,7 @@ __all__ = [
     "PublishedStep",
     "Sarima",
     "Standing",
+    "Survey",
     "TrackRecord",
     "TrackSummary",
     "Trend",
@@ -54,6 +56,7 @@ __all__ = [
     "leaderboard",
     "ledger_rows",
     "predict",
+    "survey_of",
     "track_record",
     "volatility_leaderboard",
 ]
