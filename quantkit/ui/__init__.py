@@ -10,38 +10,196 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quantkit.ui.charts.candles import CandleChart
-    from quantkit.ui.controls import Action, Chip, IntervalButtons, RangeButtons, Switch, exports, toolbar
+    from quantkit.ui.charts.explanation import ExplanationBars
+    from quantkit.ui.charts.fan import FanChart
+    from quantkit.ui.charts.heatmap import CorrelationMap
+    from quantkit.ui.charts.histogram import ReturnsHistogram
+    from quantkit.ui.charts.lines import (
+        CorrelationChart,
+        RollingChart,
+        UnderwaterChart,
+        VarChart,
+        VolatilityChart,
+        WealthChart,
+    )
+    from quantkit.ui.charts.signed_bars import SignedBars
+    from quantkit.ui.charts.walk_chart import WalkChart
+    from quantkit.ui.controls import (
+        Action,
+        Chip,
+        Choice,
+        CountField,
+        CsvUpload,
+        Fault,
+        IntervalButtons,
+        NumberField,
+        PercentField,
+        RangeButtons,
+        Switch,
+        TextField,
+        csv_export,
+        exports,
+        toolbar,
+    )
+    from quantkit.ui.overlay_chips import OverlayChips
     from quantkit.ui.page import Page, query_string
     from quantkit.ui.panels import NowPanel
-    from quantkit.ui.screens import StockScreen
+    from quantkit.ui.parts import AnswerPanel, page_tools
+    from quantkit.ui.prediction_figures import (
+        ExplanationWords,
+        ForecastTiles,
+        RecordTable,
+        Standings,
+        StepTable,
+        TrainPanel,
+        Verdict,
+        VolatilityTable,
+    )
+    from quantkit.ui.prediction_layout import StepButtons, Words, prediction_panels
+    from quantkit.ui.prediction_state import PredictionState
+    from quantkit.ui.risk_figures import (
+        ContributionTable,
+        DrawdownTable,
+        MethodTable,
+        MonthTable,
+        RiskHeading,
+        RiskTiles,
+        StressTable,
+    )
+    from quantkit.ui.risk_layout import risk_panels
+    from quantkit.ui.risk_state import LEVELS, METHODS, RiskState
+    from quantkit.ui.screens import GridScreen, StockScreen
+    from quantkit.ui.sortable import SortableTable
     from quantkit.ui.state import StockState
     from quantkit.ui.tables import Watchlist
 
 _HOMES = {
+    "Action": "controls",
+    "AnswerPanel": "parts",
     "CandleChart": "charts.candles",
-    "Action": "controls", "Chip": "controls", "IntervalButtons": "controls", "RangeButtons": "controls",
-    "Switch": "controls", "exports": "controls", "toolbar": "controls",
-    "Page": "page", "query_string": "page",
+    "Chip": "controls",
+    "Choice": "controls",
+    "ContributionTable": "risk_figures",
+    "CorrelationChart": "charts.lines",
+    "CorrelationMap": "charts.heatmap",
+    "CountField": "controls",
+    "CsvUpload": "controls",
+    "DrawdownTable": "risk_figures",
+    "ExplanationBars": "charts.explanation",
+    "ExplanationWords": "prediction_figures",
+    "FanChart": "charts.fan",
+    "Fault": "controls",
+    "ForecastTiles": "prediction_figures",
+    "GridScreen": "screens",
+    "IntervalButtons": "controls",
+    "LEVELS": "risk_state",
+    "METHODS": "risk_state",
+    "MethodTable": "risk_figures",
+    "MonthTable": "risk_figures",
     "NowPanel": "panels",
+    "NumberField": "controls",
+    "OverlayChips": "overlay_chips",
+    "Page": "page",
+    "PercentField": "controls",
+    "PredictionState": "prediction_state",
+    "RangeButtons": "controls",
+    "RecordTable": "prediction_figures",
+    "ReturnsHistogram": "charts.histogram",
+    "RiskHeading": "risk_figures",
+    "RiskState": "risk_state",
+    "RiskTiles": "risk_figures",
+    "RollingChart": "charts.lines",
+    "SignedBars": "charts.signed_bars",
+    "SortableTable": "sortable",
+    "Standings": "prediction_figures",
+    "StepButtons": "prediction_layout",
+    "StepTable": "prediction_figures",
     "StockScreen": "screens",
     "StockState": "state",
+    "StressTable": "risk_figures",
+    "Switch": "controls",
+    "TextField": "controls",
+    "TrainPanel": "prediction_figures",
+    "UnderwaterChart": "charts.lines",
+    "VarChart": "charts.lines",
+    "Verdict": "prediction_figures",
+    "VolatilityChart": "charts.lines",
+    "VolatilityTable": "prediction_figures",
+    "WalkChart": "charts.walk_chart",
     "Watchlist": "tables",
-}  # fmt: skip
+    "WealthChart": "charts.lines",
+    "Words": "prediction_layout",
+    "csv_export": "controls",
+    "exports": "controls",
+    "page_tools": "parts",
+    "prediction_panels": "prediction_layout",
+    "query_string": "page",
+    "risk_panels": "risk_layout",
+    "toolbar": "controls",
+}
 
 __all__ = [
+    "LEVELS",
+    "METHODS",
     "Action",
+    "AnswerPanel",
     "CandleChart",
     "Chip",
+    "Choice",
+    "ContributionTable",
+    "CorrelationChart",
+    "CorrelationMap",
+    "CountField",
+    "CsvUpload",
+    "DrawdownTable",
+    "ExplanationBars",
+    "ExplanationWords",
+    "FanChart",
+    "Fault",
+    "ForecastTiles",
+    "GridScreen",
     "IntervalButtons",
+    "MethodTable",
+    "MonthTable",
     "NowPanel",
+    "NumberField",
+    "OverlayChips",
     "Page",
+    "PercentField",
+    "PredictionState",
     "RangeButtons",
+    "RecordTable",
+    "ReturnsHistogram",
+    "RiskHeading",
+    "RiskState",
+    "RiskTiles",
+    "RollingChart",
+    "SignedBars",
+    "SortableTable",
+    "Standings",
+    "StepButtons",
+    "StepTable",
     "StockScreen",
     "StockState",
+    "StressTable",
     "Switch",
+    "TextField",
+    "TrainPanel",
+    "UnderwaterChart",
+    "VarChart",
+    "Verdict",
+    "VolatilityChart",
+    "VolatilityTable",
+    "WalkChart",
     "Watchlist",
+    "WealthChart",
+    "Words",
+    "csv_export",
     "exports",
+    "page_tools",
+    "prediction_panels",
     "query_string",
+    "risk_panels",
     "toolbar",
 ]
 

@@ -18,6 +18,9 @@ __all__ = ["Background", "in_words"]
 Answer = TypeVar("Answer")
 _log = logging.getLogger(__name__)
 
+#: Seconds between two words on how far a question is.
+TELLING_SECONDS = 0.2
+
 
 def in_words(error: BaseException) -> str:
     """An exception as a sentence for the person who asked; what is not ours is named without its innards."""
@@ -53,8 +56,9 @@ class Background:
         question: Callable[[Progress], Answer],
         done: Callable[[Answer], None],
         failed: Callable[[str], None],
+        told: Callable[[tuple[int, int, str]], None] | None = None,
     ) -> None:
-        """Have `question` answered; `done` gets the answer, `failed` a sentence.
+        """Have `question` answered; `done` gets the answer, `failed` a sentence, `told` how far it is.
 
         Parameters
         ----------
@@ -62,6 +66,8 @@ class Background:
             Line of questions of which only the newest matters, such as ``bars``.
         question : callable
             Given a ``Progress`` that raises ``Cancelled`` once a newer question was asked.
+        told : callable, optional
+            Given ``(done, total, doing)`` a few times a second.
         """
         with self._lock:
             if self._closed:
@@ -71,7 +77,7 @@ class Background:
             waiting = self._waiting.get(slot)
             if waiting is not None:
                 waiting.cancel()
-            self._waiting[slot] = line.submit(self._answer, slot, ticket, question, done, failed)
+            self._waiting[slot] = line.submit(self._answer, slot, ticket, question, done, failed, told)
 
     def forget(self, slot: str) -> None:
         """Nobody wants the answer in `slot` any more."""
@@ -108,10 +114,17 @@ class Background:
         question: Callable[[Progress], Answer],
         done: Callable[[Answer], None],
         failed: Callable[[str], None],
+        told: Callable[[tuple[int, int, str]], None] | None,
     ) -> None:
+        last = 0.0
+
         def progress(done: int, total: int, doing: str = "") -> None:
+            nonlocal last
             if self._newest.get(slot) != ticket:
                 raise Cancelled(f"a newer question was asked in {slot}")
+            if told is not None and time.monotonic() - last >= TELLING_SECONDS:
+                last = time.monotonic()
+                self._hand_over(slot, ticket, told, (done, total, doing), failed)
 
         try:
             answer = question(progress)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets as widgets
 import traitlets as t
 
 from quantkit.core.calendars import PERIODS
 from quantkit.core.schema import INTERVALS
+from quantkit.ui.formats import escape
 
 if TYPE_CHECKING:
+    from quantkit.ui.charts.base import Chart
     from quantkit.ui.charts.candles import CandleChart
     from quantkit.ui.page import Page
 
-__all__ = ["Action", "Chip", "IntervalButtons", "RangeButtons", "Switch", "exports", "toolbar"]
+__all__ = ["Action", "Chip", "Choice", "CountField", "CsvUpload", "Fault", "IntervalButtons", "NumberField",
+           "PercentField", "RangeButtons", "Switch", "TextField", "csv_export", "exports", "toolbar"]  # fmt: skip
+
+#: Of an uploaded file; the rest is not read.
+MOST_BYTES: Final = 400_000
 
 _RANGES: Final = dict(zip(("1D", "5D", "1M", "6M", "YTD", "1Y", "5Y", "MAX"), PERIODS, strict=True))
 _RANGE_WORDS: Final = ("last session", "last 5 sessions", "last month", "last 6 months", "since the year began",
@@ -34,8 +40,9 @@ class RangeButtons(widgets.ToggleButtons):
 
     exact = t.Bool(True)
 
-    def __init__(self, value: str = "6mo") -> None:
-        super().__init__(options=list(_RANGES.items()), value=value, tooltips=_RANGE_WORDS)
+    def __init__(self, value: str = "6mo", *, least: str = "1d") -> None:
+        shown = slice(list(_RANGES.values()).index(least), None)
+        super().__init__(options=list(_RANGES.items())[shown], value=value, tooltips=_RANGE_WORDS[shown])
         self.add_class("qk-segments")
         self.observe(lambda change: (self.remove_class if self.exact else self.add_class)("qk-loose"), "exact")
 
@@ -85,13 +92,13 @@ class Switch(widgets.ToggleButton):
         self.add_class("qk-action")
 
 
-def exports(chart: CandleChart, page: Page) -> list[widgets.Widget]:
+def exports(chart: CandleChart | Chart, page: Page) -> list[widgets.Widget]:
     """What one can take away from a chart: its table, CSV of the bars in sight, a picture."""
-    table = Switch("Table", "Show the bars in sight as a table")
+    table = Switch("Table", "Show what is drawn as a table")
     t.link((table, "value"), (chart, "show_table"))
     return [
         table,
-        Action("CSV", "Download the bars in sight", lambda: page.download(f"{chart.file_stem}.csv", chart.csv)),
+        Action("CSV", "Download what is drawn", lambda: page.download(f"{chart.file_stem}.csv", chart.csv)),
         Action("PNG", "Download a picture of the chart", chart.save_png),
     ]
 
@@ -100,3 +107,90 @@ def toolbar(left: Sequence[widgets.Widget], right: Sequence[widgets.Widget] = ()
     """Controls in one line: `left`, then room, then `right`."""
     gap = widgets.Box().add_class("qk-gap")
     return widgets.Box([*left, gap, *right]).add_class("qk-toolbar")
+
+
+class Choice(widgets.Dropdown):
+    """One of a few, with its label."""
+
+    def __init__(self, label: str, options: Sequence[Any], value: Any, tooltip: str = "") -> None:
+        super().__init__(description=label, options=list(options), value=value, tooltip=tooltip or label)
+        self.add_class("qk-field")
+
+
+class NumberField(widgets.BoundedFloatText):
+    """A number that is taken when it is finished: Enter, or leaving the field."""
+
+    def __init__(
+        self, label: str, value: float, low: float, high: float, *, step: float = 1.0, tooltip: str = ""
+    ) -> None:
+        super().__init__(description=label, value=value, min=low, max=high, step=step, tooltip=tooltip or label,
+                         continuous_update=False)  # fmt: skip
+        self.add_class("qk-field").add_class("qk-number")
+
+
+class CountField(widgets.BoundedIntText):
+    """A whole number that is taken when it is finished."""
+
+    def __init__(self, label: str, value: int, low: int, high: int, *, tooltip: str = "") -> None:
+        super().__init__(description=label, value=value, min=low, max=high, tooltip=tooltip or label,
+                         continuous_update=False)  # fmt: skip
+        self.add_class("qk-field").add_class("qk-number")
+
+
+class PercentField(NumberField):
+    """A number shown in per cent.
+
+    Attributes
+    ----------
+    decimal : float
+        The same as a decimal; link to this one.
+    """
+
+    decimal = t.Float(0.0)
+
+    def __init__(self, label: str, decimal: float, low: float, high: float, **options: Any) -> None:
+        super().__init__(f"{label} %", decimal * 100.0, low * 100.0, high * 100.0, **options)
+        self.decimal = decimal
+        self.observe(lambda change: self.set_trait("decimal", round(self.value / 100.0, 10)), "value")
+        self.observe(lambda change: self.set_trait("value", round(self.decimal * 100.0, 8)), "decimal")
+
+
+class TextField(widgets.Text):
+    """A line of text that is taken when it is finished."""
+
+    def __init__(self, label: str, placeholder: str = "", tooltip: str = "") -> None:
+        super().__init__(description=label, placeholder=placeholder, tooltip=tooltip or label, continuous_update=False)
+        self.add_class("qk-field").add_class("qk-text")
+
+
+class CsvUpload(widgets.FileUpload):
+    """A CSV that somebody hands over; `take` gets its text."""
+
+    def __init__(self, label: str, take: Callable[[str], object], tooltip: str = "") -> None:
+        super().__init__(accept=".csv,.txt,.tsv", multiple=False, description=label, icon="", tooltip=tooltip)
+        self.add_class("qk-action").add_class("qk-upload")
+        self.observe(lambda change: self._taken(take), "value")
+
+    def _taken(self, take: Callable[[str], object]) -> None:
+        if self.value:
+            take(bytes(self.value[0]["content"][:MOST_BYTES]).decode("utf-8-sig", errors="replace"))
+            self.value = ()  # the same file once more is a change again
+
+
+class Fault(widgets.HTML):
+    """What is wrong with what was entered, beside where it was entered."""
+
+    text = t.Unicode("")
+
+    def __init__(self) -> None:
+        super().__init__(layout=widgets.Layout(display="none"))
+        self.observe(lambda change: self._show(), "text")
+
+    def _show(self) -> None:
+        self.layout.display = None if self.text else "none"
+        self.value = f"<p class='qk-fault' role='alert'>{escape(self.text)}</p>" if self.text else ""
+
+
+def csv_export(table: Any, page: Page) -> list[widgets.Widget]:
+    """The CSV of a table."""
+    return [Action("CSV", "Download this table", lambda: page.download(f"{table.file_stem}.csv", table.csv))]

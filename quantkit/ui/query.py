@@ -1,21 +1,87 @@
-"""What the address of the Stock screen can say, read as carefully as anything else that comes from outside."""
+"""What the address of a screen can say, read as carefully as anything else that comes from outside."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from quantkit.core.calendars import check_period
 from quantkit.core.errors import UsageError
+from quantkit.core.indicators import INDICATORS
 from quantkit.core.schema import Interval, check_interval, check_symbol
 
-__all__ = ["OVERLAYS", "StockQuery"]
+__all__ = ["OVERLAYS", "StockQuery", "choice_of", "number_between", "read_view", "whole_between"]
 
-#: Names that ``overlays`` may list. An overlay is a file of its own and a name here.
-OVERLAYS: Final[tuple[str, ...]] = ("forecast",)
+View = TypeVar("View")
+
+#: Names that ``overlays`` may list: the forecast, every indicator, and a logarithmic price scale.
+OVERLAYS: Final[tuple[str, ...]] = ("forecast", *INDICATORS, "log")
 _LONGEST: Final = 2_000
+
+
+def read_view(text: str, default: View, readers: Mapping[str, Callable[[str], Any]]) -> tuple[View, list[str]]:
+    """A view (a frozen dataclass) from a query string, and a sentence for everything in it that cannot be used.
+
+    Parameters
+    ----------
+    default : View
+        Whose fields stand where the text says nothing, or nothing usable.
+    readers : mapping of field to callable
+        Each gives the field's value, or raises ``UsageError``; other keys of the text are ignored.
+    """
+    query, faults = default, []
+    if len(text) > _LONGEST:
+        return query, [f"the address holds {len(text)} characters of state; at most {_LONGEST} are read"]
+    for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=None):
+        if key not in readers:
+            continue
+        try:
+            query = replace(query, **{key: readers[key](value)})  # type: ignore[type-var]
+        except UsageError as error:
+            faults.append(str(error))
+    return query, faults
+
+
+def number_between(name: str, low: float, high: float) -> Callable[[str], float]:
+    """Reads a number in [low, high]; ``UsageError`` names it and the range."""
+
+    def read(text: object) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise UsageError(f"{name} {str(text)[:40]!r} is not a number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def whole_between(name: str, low: int, high: int) -> Callable[[str], int]:
+    """Reads a whole number in [low, high]."""
+
+    def read(text: object) -> int:
+        value = number_between(name, low, high)(str(text))
+        if value != int(value):
+            raise UsageError(f"{name} {str(text)[:40]!r} is not a whole number")
+        return int(value)
+
+    return read
+
+
+def choice_of(name: str, choices: Iterable[str]) -> Callable[[str], str]:
+    """Reads one of `choices`."""
+    known = tuple(choices)
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise UsageError(f"unknown {name} {text[:40]!r}; choose from {', '.join(known)}")
+        return text
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +116,9 @@ class StockQuery:
         >>> StockQuery.parse("period=2w")[1]
         ["unknown period '2w'; choose from 1d, 5d, 1mo, 6mo, ytd, 1y, 5y, max"]
         """
-        query, faults = default or cls(), []
-        if len(text) > _LONGEST:
-            return query, [f"the address holds {len(text)} characters of state; at most {_LONGEST} are read"]
-        readers: dict[str, Callable[[str], Any]] = {
-            "symbol": check_symbol,
-            "period": check_period,
-            "interval": check_interval,
-            "overlays": check_overlays,
-        }
-        for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=None):
-            if key not in readers:
-                continue
-            try:
-                query = replace(query, **{key: readers[key](value)})
-            except UsageError as error:
-                faults.append(str(error))
-        return query, faults
+        return read_view(text, default or cls(), {
+            "symbol": check_symbol, "period": check_period, "interval": check_interval, "overlays": check_overlays,
+        })  # fmt: skip
 
     def to_query(self) -> str:
         """The view as a query string that :meth:`parse` gives back."""

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import traitlets as t
 
-from quantkit.core.calendars import PERIODS, exchange_timezone
+from quantkit.core.calendars import PERIODS
 from quantkit.core.errors import QuantkitError
+from quantkit.core.indicators import INDICATORS
 from quantkit.core.progress import Progress
 from quantkit.core.schema import INTERVALS, Interval, check_symbol
 from quantkit.ui.background import Background, in_words
-from quantkit.ui.formats import date_words
 from quantkit.ui.page import MAX_SYMBOLS
 from quantkit.ui.query import StockQuery, check_overlays
+from quantkit.ui.screen_state import ScreenState, pill_words, sentence_of
 
 if TYPE_CHECKING:
     from quantkit.data.base import Instrument
@@ -48,7 +49,7 @@ class _Series:
     quote: Quote
 
 
-class StockState(t.HasTraits):
+class StockState(ScreenState):
     """The Stock screen's state.
 
     Change ``symbol``, ``period``, ``interval``, ``overlays`` or ``watchlist``, and the answers follow; each arrives by
@@ -69,6 +70,10 @@ class StockState(t.HasTraits):
     quote : Quote or None
     instrument : Instrument or None
     forecast : Forecast or None
+    indicators : DataFrame or None
+        Those among the overlays, at every bar.
+    log : bool
+        Whether ``log`` is among the overlays.
     error, forecast_error, watch_error : str
         A sentence, or nothing.
     failed : bool
@@ -88,6 +93,7 @@ class StockState(t.HasTraits):
     interval = t.Enum(INTERVALS, default_value="1d")
     overlays = t.Tuple(("forecast",))
     show_forecast = t.Bool(True)
+    log = t.Bool(False)
     watchlist = t.List(t.Unicode())
     kept_watchlist = t.List(t.Unicode(), default_value=None, allow_none=True)
 
@@ -95,24 +101,15 @@ class StockState(t.HasTraits):
     quote = t.Any(None, allow_none=True)
     instrument = t.Any(None, allow_none=True)
     forecast = t.Any(None, allow_none=True)
-    error = t.Unicode("")
+    indicators = t.Instance(pd.DataFrame, allow_none=True)
     forecast_error = t.Unicode("")
     watch_error = t.Unicode("")
-    failed = t.Bool(False)
-    busy = t.Bool(False)
     forecasting = t.Bool(False)
     watch = t.Tuple()
-    query = t.Unicode("")
-    title = t.Unicode("")
-    pill = t.Unicode("")
-    status = t.Unicode("")
 
     def __init__(self, desk: Desk, *, background: Background | None = None, default: StockQuery | None = None) -> None:
-        super().__init__()
-        self.desk = desk
-        self.background = background or Background()
+        super().__init__(desk, background)
         self.default = default or StockQuery(symbol=_first(desk.settings.watchlist))
-        self._settling = False
         self._asked = ("", "")
         self._faults: list[str] = []
         with self._settle():
@@ -191,10 +188,6 @@ class StockState(t.HasTraits):
         if command.get("retry"):
             self.retry()
 
-    def close(self) -> None:
-        """Stop what runs in the background."""
-        self.background.close()
-
     def _changed(self, name: str) -> None:
         if self._settling:
             return
@@ -245,9 +238,10 @@ class StockState(t.HasTraits):
             if series.interval != asked:
                 self._reconcile("interval")
             self._asked = (self.symbol, self.interval)
-        self.error = " ".join(map(_sentence, self._faults))
+        self.error = " ".join(map(sentence_of, self._faults))
         self.bars, self.failed = series.bars, False
         self.forecast, self.forecast_error = None, ""
+        self._ask_indicators()
         self.quote = series.quote
         self.status, self.pill = series.quote.status, pill_words(series.quote, series.instrument)
         self.title = f"{series.quote.symbol} {series.quote.close:,.2f} · quantkit"
@@ -257,7 +251,7 @@ class StockState(t.HasTraits):
 
     def _refused(self, symbol: str, why: str) -> None:
         self.busy = False
-        sentence = " ".join(map(_sentence, [*self._faults, why]))
+        said = " ".join(map(sentence_of, [*self._faults, why]))
         shown = None if self.bars is None else self.bars.attrs.get("symbol")
         if shown is None and symbol != self.default.symbol:
             # Never an empty chart: the default is shown beside what is wrong with the address.
@@ -267,7 +261,7 @@ class StockState(t.HasTraits):
             self._ask_bars()
             return
         self.failed = shown is None
-        self.error = sentence if shown is None else f"{sentence} Still showing {shown}."
+        self.error = said if shown is None else f"{said} Still showing {shown}."
         if shown is not None:
             with self._settle():
                 self.symbol, self.interval = shown, self.bars.attrs.get("interval", "1d")  # type: ignore[union-attr]
@@ -292,7 +286,7 @@ class StockState(t.HasTraits):
 
     def _forecast_refused(self, why: str) -> None:
         self.forecasting = False
-        self.forecast_error = _sentence(why)
+        self.forecast_error = sentence_of(why)
 
     def _forecast_shown(self) -> None:
         if self._settling:
@@ -309,8 +303,30 @@ class StockState(t.HasTraits):
             return
         with self._settle():
             self.overlays = check_overlays(self.overlays)
-        self.show_forecast = "forecast" in self.overlays
+        self.show_forecast, self.log = "forecast" in self.overlays, "log" in self.overlays
+        self._ask_indicators()
         self._say_query()
+
+    def _ask_indicators(self) -> None:
+        """Have the chosen indicators made of the shown series; one that needs minutes is left out on daily bars."""
+        if self.bars is None:
+            return
+        symbol, interval = self.bars.attrs["symbol"], self.bars.attrs["interval"]
+        names = [
+            name
+            for name in self.overlays
+            if name in INDICATORS and not (INDICATORS[name].intraday and interval == "1d")
+        ]
+        if not names:
+            self.background.forget("indicators")
+            self.indicators = None
+            return
+        self.background.ask(
+            "indicators",
+            lambda progress: self.desk.indicators(symbol, names, interval=interval),
+            lambda found: self.set_trait("indicators", found),
+            lambda why: self.set_trait("error", sentence_of(why)),
+        )
 
     def _keep_watchlist(self, symbols: list[str]) -> None:
         self.watchlist = symbols
@@ -350,41 +366,10 @@ class StockState(t.HasTraits):
     def _take(self, query: StockQuery) -> None:
         self.symbol, self.period, self.interval = query.symbol, query.period, query.interval
         self.overlays = query.overlays
-        self.show_forecast = "forecast" in query.overlays
+        self.show_forecast, self.log = "forecast" in query.overlays, "log" in query.overlays
 
     def _say_query(self) -> None:
         self.query = StockQuery(self.symbol, self.period, self.interval, self.overlays).to_query()
-
-    def _settle(self) -> _Settling:
-        return _Settling(self)
-
-
-class _Settling:
-    """Several traits change, and nothing is asked because of it."""
-
-    def __init__(self, state: StockState) -> None:
-        self._state = state
-
-    def __enter__(self) -> None:
-        self._before, self._state._settling = self._state._settling, True
-
-    def __exit__(self, *exc: object) -> None:
-        self._state._settling = self._before
-
-
-def pill_words(quote: Quote, instrument: Instrument) -> str:
-    """The data status in the words of the pill: ``SAMPLE · 2023-09-21``."""
-    daily = quote.timestamp == quote.timestamp.normalize()
-    zone = "UTC" if daily else exchange_timezone(instrument.calendar)
-    as_of = date_words(quote.timestamp, "1d" if daily else "1m", zone)
-    stale = f" {quote.age.days} d" if quote.status == "stale" else ""
-    return f"{quote.status.upper()}{stale} · {as_of}"
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    text = text[:1].upper() + text[1:] if text[:1].islower() and " " in text else text
-    return text if text.endswith((".", "!", "?")) else text + "."
 
 
 def _first(symbols: tuple[str, ...]) -> str:

@@ -80,10 +80,41 @@ class Visitor:
     def said(self, script: str) -> Any:
         return self.page.evaluate(script)
 
+    def text(self, selector: str) -> str:
+        return " ".join(self.page.inner_text(selector).split())
+
+    def eventually(self, read: Callable[[], str], part: str, what: str, seconds: float = 30) -> str:
+        """What `read` gives once it holds `part`: the parts of a page follow one change in messages of their own."""
+        end = time.monotonic() + seconds
+        while part not in (said := read()):
+            assert time.monotonic() < end, f"{what} says {said!r}, not {part!r}"
+            self.page.wait_for_timeout(50)
+        return said
+
+    def wait_for(self, selector: str, part: str, seconds: float = 30) -> str:
+        """Text of `selector` once it holds `part`."""
+        return self.eventually(lambda: self.text(selector), part, selector, seconds)
+
+    def wait_for_address(self, part: str) -> str:
+        return self.eventually(lambda: self.said("location.search"), part, "the address")
+
+
+@pytest.fixture(scope="module")
+def visit_once(browser: Any) -> Iterator[Callable[..., Visitor]]:
+    """Opens pages that all tests of a module share: a kernel takes seconds to start."""
+    with _visits(browser) as start:
+        yield start
+
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Visitor]]:
     """Opens pages, each in a context of its own; all are closed at the end."""
+    with _visits(browser) as start:
+        yield start
+
+
+@contextmanager
+def _visits(browser: Any) -> Iterator[Callable[..., Visitor]]:
     contexts = []
 
     def start(width: int = 1440, height: int = 900, **options: Any) -> Visitor:

@@ -1,0 +1,109 @@
+"""One thing that a screen asks: its answer, its error, how far it is, and how it is withdrawn or asked again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import traitlets as t
+
+from quantkit.core.progress import Progress
+from quantkit.ui.background import Background
+from quantkit.ui.screen_state import sentence_of
+
+__all__ = ["Question", "time_left"]
+
+
+class Question(t.HasTraits):
+    """A question to ``Desk`` that a panel waits for.
+
+    Parameters
+    ----------
+    background : Background
+        Where it is answered; the newest question of this name wins.
+    name : str
+        What is asked, in a word.
+
+    Attributes
+    ----------
+    answer : object or None
+        The last one; an error or a cancellation leaves it.
+    error : str
+        A sentence, or nothing.
+    busy : bool
+    share : float
+        Of the work that is done, in [0, 1].
+    said : str
+        What is being done, and about how long it will still take.
+    """
+
+    answer = t.Any(None, allow_none=True)
+    error = t.Unicode("")
+    busy = t.Bool(False)
+    share = t.Float(0.0)
+    said = t.Unicode("")
+
+    def __init__(self, background: Background, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._background = background
+        self._question: Callable[[Progress], Any] | None = None
+        self._began = 0.0
+
+    def ask(self, question: Callable[[Progress], Any]) -> None:
+        """Have `question` answered; what was asked before is withdrawn."""
+        self._question = question
+        self._began = time.monotonic()
+        with self.hold_trait_notifications():
+            self.busy, self.error, self.share, self.said = True, "", 0.0, ""
+        self._background.ask(self.name, question, self._arrived, self._refused, self._told)
+
+    def again(self) -> None:
+        """Ask once more."""
+        if self._question is not None:
+            self.ask(self._question)
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        if self.busy:
+            self._background.forget(self.name)
+            with self.hold_trait_notifications():
+                self.busy, self.said = False, ""
+                self.error = f"Cancelled: {self.name} was not worked out."
+
+    def clear(self) -> None:
+        """Have neither question nor answer."""
+        self._background.forget(self.name)
+        self._question = None
+        with self.hold_trait_notifications():
+            self.busy, self.error, self.said, self.answer = False, "", "", None
+
+    def _arrived(self, answer: Any) -> None:
+        with self.hold_trait_notifications():
+            self.busy, self.error, self.said, self.share = False, "", "", 1.0
+        self.answer = answer
+
+    def _refused(self, why: str) -> None:
+        with self.hold_trait_notifications():
+            self.busy, self.said, self.error = False, "", sentence_of(why)
+
+    def _told(self, progress: tuple[int, int, str]) -> None:
+        done, total, doing = progress
+        self.share = min(max(done / total, 0.0), 1.0) if total > 0 else 0.0
+        left = time_left(time.monotonic() - self._began, self.share)
+        self.said = " · ".join(part for part in (sentence_of(doing).rstrip(".") if doing else "", left) if part)
+
+
+def time_left(seconds: float, share: float) -> str:
+    """About how long the rest takes, where `share` of the work took `seconds`.
+
+    Examples
+    --------
+    >>> time_left(4.0, 0.25), time_left(60.0, 0.2), time_left(1.0, 0.0)
+    ('about 12 s left', 'about 4 min left', '')
+    """
+    if share <= 0.02:
+        return ""
+    left = seconds * (1.0 - share) / share
+    return f"about {max(left, 1.0):.0f} s left" if left < 90.0 else f"about {left / 60.0:.0f} min left"

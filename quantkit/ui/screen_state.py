@@ -1,0 +1,81 @@
+"""What every screen's state has: what its page is told, what runs behind it, and how several traits change at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import traitlets as t
+
+from quantkit.core.calendars import exchange_timezone
+from quantkit.ui.background import Background
+from quantkit.ui.formats import date_words
+
+if TYPE_CHECKING:
+    from quantkit.data.base import Instrument
+    from quantkit.data.quote import Quote
+    from quantkit.desk import Desk
+
+__all__ = ["ScreenState", "pill_words", "sentence_of"]
+
+
+class ScreenState(t.HasTraits):
+    """A screen without its widgets.
+
+    Attributes
+    ----------
+    error : str
+        A sentence for the page's banner, or nothing.
+    failed : bool
+        There is an error and nothing to show.
+    busy : bool
+        Something that was asked is on its way.
+    query : str
+        The view as a query string.
+    title, pill, status : str
+        Of the page, as :class:`~quantkit.ui.page.Page` takes them.
+    """
+
+    error = t.Unicode("")
+    failed = t.Bool(False)
+    busy = t.Bool(False)
+    query = t.Unicode("")
+    title = t.Unicode("")
+    pill = t.Unicode("")
+    status = t.Unicode("")
+
+    def __init__(self, desk: Desk, background: Background | None = None) -> None:
+        super().__init__()
+        self.desk = desk
+        self.background = background or Background()
+        self._settling = False
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self.background.close()
+
+    @contextmanager
+    def _settle(self) -> Iterator[None]:
+        """Several traits change, and nothing is asked because of it."""
+        before, self._settling = self._settling, True
+        try:
+            yield
+        finally:
+            self._settling = before
+
+
+def pill_words(quote: Quote, instrument: Instrument) -> str:
+    """The data status in the words of the pill: ``SAMPLE · 2023-09-21``."""
+    daily = quote.timestamp == quote.timestamp.normalize()
+    zone = "UTC" if daily else exchange_timezone(instrument.calendar)
+    as_of = date_words(quote.timestamp, "1d" if daily else "1m", zone)
+    stale = f" {quote.age.days} d" if quote.status == "stale" else ""
+    return f"{quote.status.upper()}{stale} · {as_of}"
+
+
+def sentence_of(text: str) -> str:
+    """`text` with a capital and a full stop."""
+    text = text.strip()
+    text = text[:1].upper() + text[1:] if text[:1].islower() and " " in text else text
+    return text if text.endswith((".", "!", "?")) else text + "."
