@@ -199,8 +199,13 @@ class Collector:
         assert isinstance(self.provider, Streaming)
         last = time.monotonic()
         events = self.provider.stream(self.symbols, stop=stop)
+        silent = True
         try:
             for event in events:
+                if silent:
+                    silent = False
+                    with self._lock:
+                        self._minutes.connected(self._clock())
                 if event is None:
                     if time.monotonic() - last > self._stall and self._open():
                         self._say(f"{self.provider.name}: silent for {self._stall:g} s; connecting again")
@@ -354,7 +359,7 @@ class Collector:
             return
         self.store.live.put(missing, [], source=self.provider.name)
         with self._lock:
-            self._minutes.settle(heard)
+            self._minutes.settle(symbol, (bar.time for bar in missing))
             if not self._minutes.joining(symbol):
                 self._gaps.pop(symbol, None)
         self._announcer.announce()
@@ -377,6 +382,11 @@ class Collector:
             self.store.put_instrument(extract.instrument)
         known = known_at(complete.index, interval="1m", calendar=calendar)
         written = self.store.put_bars(symbol, "1m", complete, source=name, known=known)
+        with self._lock:
+            times = sql.micros(complete.index).tolist()
+            self._minutes.settle(symbol, times)
+            for moment in times:
+                self._waiting.pop((symbol, moment), None)
         if len(rest):
             row = rest.iloc[-1]
             close = float(row["close"])

@@ -7,9 +7,10 @@ trades' own times, its close the last, in whatever order they arrive.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import pandas as pd
 
@@ -25,6 +26,8 @@ MINUTE: Final = 60_000_000
 _OPEN_FOR: Final = 5
 #: A pause after which a falling or leaping day's volume may be another day's.
 _SESSION_GAP: Final = 60 * MINUTE
+#: Points of a day's volume that a late one can still fall between.
+_POINTS: Final = 512
 
 
 @dataclass(slots=True)
@@ -44,11 +47,10 @@ class _Bar:
     dirty: bool = True
 
 
-@dataclass(slots=True)
-class _Day:
-    """Shares that the vendor says were traded so far, and when it said so."""
+class _Point(NamedTuple):
+    """Shares that the vendor says were traded by a time."""
 
-    volume: float
+    total: float
     time: int
 
 
@@ -73,9 +75,10 @@ class MinuteBars:
 
     def __init__(self, *, joins_midway: bool = True) -> None:
         self._joins_midway = joins_midway
+        self._joined = 0
         self._bars: dict[str, dict[int, _Bar]] = {}
         self._newest: dict[str, int] = {}
-        self._days: dict[str, _Day] = {}
+        self._days: dict[str, list[_Point]] = {}
         self._changed: set[str] = set()
         #: Events that make no bar, with the name of the cleaning rule that says why; whoever takes them empties it.
         self.refused: list[tuple[str, StreamEvent]] = []
@@ -102,8 +105,7 @@ class MinuteBars:
         held = self._bars.setdefault(event.symbol, {})
         bar = held.get(minute)
         if bar is None:
-            # The first minute that is heard, and one before it, began without us.
-            partial = self._joins_midway and newest is None
+            partial = self._joins_midway and (newest is None or minute <= self._joined)
             held[minute] = _Bar(*(event.price,) * 4, traded, time, time, partial=partial)
             self._began(event.symbol, minute)
         elif bar.final:
@@ -118,13 +120,23 @@ class MinuteBars:
             bar.dirty = True
         self._changed.add(event.symbol)
 
+    def connected(self, moment: int) -> None:
+        """A stream has begun (again) at `moment`: minutes that had begun by then were heard in part.
+
+        What the day's volume has grown by meanwhile belongs to no minute.
+        """
+        if self._joins_midway:
+            self._joined = moment - moment % MINUTE
+            self._newest.clear()
+            self._days.clear()
+            self.interrupted()
+
     def interrupted(self) -> None:
-        """The stream broke: what is forming was heard in part, and so is each symbol's next minute."""
-        for symbol, held in self._bars.items():
-            for bar in held.values():
-                bar.partial = bar.partial or (self._joins_midway and not bar.closed and not bar.final)
-            if self._joins_midway:
-                self._newest.pop(symbol, None)
+        """The stream broke: minutes that it leaves open were heard in part."""
+        if self._joins_midway:
+            for held in self._bars.values():
+                for bar in held.values():
+                    bar.partial = bar.partial or not (bar.closed or bar.final)
 
     def close_before(self, moment: int) -> None:
         """Complete every minute that had ended at `moment`, whether or not a later trade has shown it."""
@@ -173,12 +185,12 @@ class MinuteBars:
         """Whether a minute is under way that is heard in part only."""
         return any(bar.partial and not bar.closed for bar in self._bars.get(symbol, {}).values())
 
-    def settle(self, done: Iterable[LiveBar]) -> None:
-        """Forget minutes that are stored as the vendor's history has them."""
-        for bar in done:
-            held = self._bars.get(bar.symbol, {})
-            found = held.get(bar.time)
-            if found is not None:
+    def settle(self, symbol: str, times: Iterable[int]) -> None:
+        """Leave minutes of `symbol` alone that are stored as the vendor's history has them."""
+        held = self._bars.get(symbol, {})
+        for time in times:
+            found = held.get(time)
+            if found is not None and found.closed:
                 found.partial = found.dirty = False
                 found.final = True  # a late trade must not put the part that was heard over the whole
 
@@ -205,22 +217,40 @@ class MinuteBars:
         self._newest[symbol] = max(self._newest.get(symbol, minute), minute)
 
     def _traded(self, event: StreamEvent, time: int) -> float:
-        """Shares that `event` adds to its minute."""
+        """Shares that `event` adds to its minute.
+
+        A day's volume is a curve over time, of which each message tells a point: what it rises by up to a point was
+        traded in that point's minute. A point that comes late splits the rise that a later one had claimed.
+        """
         size = 0.0 if event.size is None else float(event.size)
         total = event.day_volume
         if total is None or not 0 <= total < math.inf:
             return size
-        day = self._days.get(event.symbol)
-        if day is None:
-            self._days[event.symbol] = _Day(total, time)
-            return size
-        if time - day.time > _SESSION_GAP and _session(event.symbol, time) != _session(event.symbol, day.time):
-            self._days[event.symbol] = _Day(total, time)
-            return float(total)
-        added = max(total - day.volume, 0.0)
-        # A count that lags, or a message overtaken by a later one, takes nothing away.
-        day.volume, day.time = max(day.volume, total), max(day.time, time)
-        return added
+        points = self._days.setdefault(event.symbol, [])
+        if points and self._another_day(event.symbol, points[-1].time, time):
+            points[:] = [_Point(0.0, points[-1].time)]
+        at = bisect_right(points, total, key=lambda point: point.total)
+        if at < len(points):
+            after = points[at]
+            if time > after.time:
+                return 0.0  # a count that lags behind one that was told earlier
+            if at == 0:
+                points.insert(0, _Point(total, time))
+                return size
+            risen = total - points[at - 1].total
+            claimed = self._bars[event.symbol].get(after.time - after.time % MINUTE)
+            if claimed is not None and not claimed.final:
+                claimed.volume, claimed.dirty = claimed.volume - risen, True
+        else:
+            # Of the first point nobody knows what it rises from.
+            risen = total - points[-1].total if points else size
+        points.insert(at, _Point(total, time))
+        if len(points) > _POINTS:
+            del points[0]
+        return risen
+
+    def _another_day(self, symbol: str, before: int, time: int) -> bool:
+        return time - before > _SESSION_GAP and _session(symbol, time) != _session(symbol, before)
 
 
 def minute_of(moment: pd.Timestamp) -> int:

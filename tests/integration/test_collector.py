@@ -1,0 +1,306 @@
+"""The collector against a vendor that knows the truth: gaps, breaks, silence, kills; nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import truth_provider
+from truth_provider import SYMBOLS, Truth
+
+from quantkit.core.errors import UsageError, VendorDownError
+from quantkit.data.collect import run_collect
+from quantkit.data.collector import Collector
+from quantkit.data.store import Store
+from quantkit.settings import Settings
+
+TESTS = Path(__file__).parents[1]
+#: Seconds of the vendor's clock in one of ours.
+SPEED = 300.0
+
+
+def until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+
+
+def count(store: Store, symbol: str = "MSFT") -> int:
+    held = store.bar_range(symbol, "1m")
+    return 0 if held is None else held[2]
+
+
+def assert_true(store: Store, *, symbols: tuple[str, ...] = SYMBOLS) -> None:
+    """Every minute from the vendor's first to the last stored one is there once, and as the vendor has it."""
+    for symbol in symbols:
+        found = store.bars(symbol, "1m")
+        last = int(found.index[-1].timestamp()) * 1_000_000 + truth_provider.MINUTE
+        # The last minute may still wait for a late trade.
+        expected = truth_provider.minutes(symbol, last).iloc[:-1]
+        pd.testing.assert_frame_equal(found.iloc[:-1], expected, check_freq=False)
+
+
+class Collecting:
+    """A collector in a thread of this process."""
+
+    def __init__(self, settings: Settings, provider: Truth, **options: object) -> None:
+        self.store = Store.open(settings)
+        self.stop = threading.Event()
+        self.said: list[str] = []
+        self.collector = Collector(settings, self.store, provider, SYMBOLS, say=self.said.append, **options)
+        self.failure: BaseException | None = None
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            self.collector.stream(self.stop)
+        except BaseException as error:
+            self.failure = error
+
+    def __enter__(self) -> Collecting:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        self.store.close()
+
+
+def test_a_stream_joined_midway_becomes_whole_minutes_in_the_store(any_settings):
+    provider = Truth(born=time.time() - 3.0, speed=SPEED)
+    with Collecting(any_settings, provider) as run:
+        until(lambda: min(count(run.store, symbol) for symbol in SYMBOLS) > 25)
+        run.stop.set()
+        run.thread.join(60)
+        assert_true(run.store)
+        assert run.failure is None
+        (row,) = run.store.runs.table("collect").itertuples()
+        assert (row.kind, row.status) == ("collect", "ended")
+        assert run.store.instrument("MSFT").source == "truth"
+        # Trades that came late corrected a minute, and the version before is kept.
+        assert run.store.quarantine().empty
+
+
+def test_a_connection_that_breaks_is_made_again_and_what_was_missed_is_filled(settings):
+    provider = Truth(born=time.time() - 1.0, speed=SPEED)
+    with Collecting(settings, provider) as run:
+        until(lambda: count(run.store) > 8)
+        provider.broken.set()
+        until(lambda: any("connecting again" in said for said in run.said))
+        provider.broken.clear()
+        reached = count(run.store)
+        until(lambda: provider.connections > 1 and count(run.store) > reached + 10)
+        run.stop.set()
+        run.thread.join(60)
+        assert_true(run.store)
+
+
+def test_a_stream_that_stalls_without_closing_is_opened_again(settings):
+    class Stalling(Truth):
+        def stream(self, symbols, *, stop):
+            if self.connections == 0:
+                self.connections += 1
+                while not stop.wait(0.05):
+                    yield None
+                return
+            yield from super().stream(symbols, stop=stop)
+
+    provider = Stalling(born=time.time() - 1.0, speed=SPEED)
+    with Collecting(settings, provider, stall=0.3) as run:
+        until(lambda: provider.connections > 1 and count(run.store) > 10)
+        assert any("silent for 0.3 s" in said for said in run.said)
+        run.stop.set()
+        run.thread.join(60)
+        assert_true(run.store)
+
+
+def test_later_minutes_wait_until_the_gap_before_them_is_filled(settings):
+    """Else a kill in between would leave a hole that nobody would look for."""
+
+    class Slow(Truth):
+        away = True
+
+        def extract(self, request):
+            if self.away:
+                raise VendorDownError("truth: no history for now")
+            return super().extract(request)
+
+    provider = Slow(born=time.time() - 1.0, speed=SPEED)
+    with Collecting(settings, provider) as run:
+        until(lambda: run.collector.events > 60)
+        assert count(run.store) == 0
+        assert not run.store.live.forming("MSFT").empty
+        provider.away = False
+        until(lambda: count(run.store) > 10)
+        run.stop.set()
+        run.thread.join(60)
+        assert_true(run.store, symbols=("MSFT",))
+
+
+def test_a_vendor_without_history_still_fills_the_store_from_its_stream(settings, monkeypatch):
+    class Deaf(Truth):
+        def extract(self, request):
+            raise VendorDownError("truth: no history")
+
+    monkeypatch.setattr("quantkit.data.collector._ATTEMPTS", 1)
+    provider = Deaf(born=time.time(), speed=SPEED)
+    with Collecting(settings, provider) as run:
+        until(lambda: count(run.store) > 5)
+        found = run.store.bars("MSFT", "1m").iloc[1:-1]
+        np.testing.assert_array_equal(np.diff(found.index.asi8), 60_000_000)
+        assert any("not to be had" in said for said in run.said)
+
+
+def test_polling_stores_complete_minutes_and_shows_the_one_that_forms(settings):
+    provider = Truth(born=time.time() - 6.0, speed=SPEED)
+    stop = threading.Event()
+    with Store.open(settings) as store:
+        collector = Collector(settings, store, provider, SYMBOLS)
+        polling = threading.Thread(target=lambda: collector.poll(stop, every=1))
+        polling.start()
+        try:
+            until(lambda: count(store, "AAPL") > 35)
+            until(lambda: not store.live.forming("MSFT").empty)
+        finally:
+            stop.set()
+            polling.join(60)
+        assert_true(store)
+        assert store.runs.table("collect")["status"].tolist() == ["ended"]
+        # Only what the store lacks is asked for, after the first time.
+        later = [query for query in provider.asked if query.symbol == "MSFT"][1:]
+        assert all(query.start > pd.Timestamp("2022-06-14 13:40", tz="UTC") for query in later)
+
+
+def kill_and_go_on(settings: Settings, times: int, seed: int) -> None:
+    """Kill the collector's process at random moments, then let one end by itself and compare with the truth."""
+    chance = random.Random(seed)
+    environment = {
+        **os.environ, "QUANTKIT_HOME": str(settings.home), "QUANTKIT_PROVIDER": "truth",
+        "TRUTH_BORN": str(time.time()), "TRUTH_SPEED": str(SPEED), "PYTHONPATH": str(TESTS),
+    }  # fmt: skip
+    if settings.database_url is not None:
+        environment["QUANTKIT_DATABASE_URL"] = settings.database_url.get_secret_value()
+    command = [sys.executable, str(TESTS / "truth_provider.py")]
+    with Store.open(settings) as store:
+        for number in range(times + 1):
+            seen = store.live.position()
+            process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            try:
+                until(lambda seen=seen, process=process: store.live.position() != seen or process.poll() is not None)
+                if number < times:
+                    time.sleep(chance.uniform(0.0, 0.7))
+                    process.kill()
+                    process.wait(30)
+                    continue
+                reached = count(store)
+                until(lambda reached=reached: count(store) > reached + 5)
+                process.terminate()
+                assert process.wait(30) == 0, process.stderr.read()
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait(30)
+                process.stderr.close()
+        assert_true(store)
+        statuses = store.runs.table("collect")["status"].value_counts().to_dict()
+        assert statuses.get("ended") == 1
+        assert store.check() == []
+
+
+def test_killed_at_random_moments_it_loses_and_doubles_nothing(settings):
+    kill_and_go_on(settings, times=5, seed=20_220_614)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_killed_fifty_times_it_loses_and_doubles_nothing(any_settings):
+    kill_and_go_on(any_settings, times=50, seed=1)
+
+
+# Replay
+
+
+def collect(settings: Settings, *options: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "QUANTKIT_HOME": str(settings.home)}
+    if settings.database_url is not None:
+        environment["QUANTKIT_DATABASE_URL"] = settings.database_url.get_secret_value()
+    command = [sys.executable, "-m", "quantkit.cli", "collect", *options]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_replay_moves_a_watch_and_brings_back_every_minute(any_settings):
+    from quantkit import Desk
+    from quantkit.data.replay import recorded_session, restore
+
+    session = recorded_session("MSFT")
+    with Desk.open(any_settings) as desk:
+        whole = desk.history("MSFT", period="max", interval="1m")
+        before = pd.Timestamp.now("UTC")
+        watch = desk.watch(["MSFT"])
+        process = collect(any_settings, "--replay", "MSFT", "--speed", "9000")
+        try:
+            seen = [next(watch)]
+            while seen[-1].timestamp < session.index[-60]:
+                seen.append(next(watch))
+            assert {quote.status for quote in seen} == {"replay"}
+            assert len({quote.timestamp for quote in seen}) >= 3
+            assert [quote.timestamp for quote in seen] == sorted(quote.timestamp for quote in seen)
+            assert process.wait(60) == 0, process.stderr.read()
+        finally:
+            process.kill()
+            process.wait(30)
+            process.stderr.close()
+        replayed = desk.history("MSFT", period="max", interval="1m")
+        pd.testing.assert_frame_equal(replayed, whole.loc[: session.index[-1]], check_freq=False)
+        # As it stood before the replay, the store still holds what the replay had taken away.
+        pd.testing.assert_frame_equal(
+            desk.history("MSFT", period="max", interval="1m", as_of=before), whole, check_freq=False
+        )
+        assert desk.quote("MSFT").status == "replay"
+        assert restore(any_settings, desk.store) == ["MSFT"]
+        pd.testing.assert_frame_equal(desk.history("MSFT", period="max", interval="1m"), whole, check_freq=False)
+        assert desk.quote("MSFT").status == "sample"
+
+
+def test_a_replay_that_was_killed_goes_on_where_it_stood(settings):
+    from quantkit import Desk
+    from quantkit.data.replay import recorded_session
+
+    session = recorded_session("AZN.L")
+    with Desk.open(settings) as desk:
+        process = collect(settings, "--replay", "AZN.L", "--speed", "1800")
+        until(lambda: count(desk.store, "AZN.L") > 0 and desk.quote("AZN.L").timestamp > session.index[60])
+        process.kill()
+        process.wait(30)
+        process.stderr.close()
+        stood = desk.history("AZN.L", period="max", interval="1m").index[-1]
+        assert stood < session.index[-1]
+        process = collect(settings, "--replay", "AZN.L", "--speed", "36000")
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        assert f"AZN.L from {stood + pd.Timedelta(minutes=1):%Y-%m-%d %H:%M}" in said
+        found = desk.history("AZN.L", period="max", interval="1m").loc[session.index[0] :]
+        pd.testing.assert_frame_equal(found, session, check_freq=False)
+
+
+def test_what_cannot_be_collected_is_refused_in_a_sentence(settings):
+    with pytest.raises(UsageError, match="name one way of collecting"):
+        run_collect(settings)
+    with pytest.raises(UsageError, match="has no stream"):
+        run_collect(settings, stream=True)
+    with pytest.raises(UsageError, match="the sample does not change"):
+        run_collect(settings, every="60s")
+    with pytest.raises(UsageError, match="AAPL has no recorded session; choose from 9988.HK, AZN.L, MSFT"):
+        run_collect(settings, replay="AAPL")
