@@ -1,0 +1,143 @@
+"""Where the parts of the Predictions screen stand, what each is called, and what its "?" says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import ipywidgets as widgets
+import traitlets as t
+
+from quantkit.ui.controls import csv_export, exports
+from quantkit.ui.formats import escape
+from quantkit.ui.parts import AnswerPanel
+from quantkit.ui.screens import panel
+
+if TYPE_CHECKING:
+    from quantkit.ui.page import Page
+    from quantkit.ui.prediction_state import PredictionState
+
+__all__ = ["StepButtons", "Words", "prediction_panels"]
+
+_HELP: Final = {
+    "Forecast": (
+        "Line: mean of each next bar's close. Bands: the interval at 50, 80 and 95 %, adaptive conformal on signed,"
+        " volatility-scaled walk-forward errors (Gibbs and Candès 2021), updated only with outcomes known at each "
+        "origin. Steps are drawn twice as wide as bars. Dashed, where auto stays with naive: the best challenger's "
+        "median."
+    ),
+    "Next steps": (
+        "Dates are the exchange's next sessions after the last bar. Held: share of walk-forward outcomes inside the"
+        " interval at that step. Skill: 1 - MAE / MAE of naive at that step."
+    ),
+    "Leaderboard": (
+        "Every model forecasts at the same 250 origins of the past, from what was known there, and is scored at the"
+        " last step on log-returns. Click a heading to sort. 'Not shown to beat naive' is not 'worse than naive': "
+        "the evidence does not suffice at 5 %."
+    ),
+    "Explanation of the next step": (
+        "What each input, with its value, added to the median of the next bar: Shapley values for trees and "
+        "networks, coefficients of past returns for arima. The bars and the base add up to the forecast's change."
+    ),
+    "Walk-forward": (
+        "At each origin the model saw only earlier bars; the band is the interval that it gave for the bar shown, "
+        "the line what came, and the dots the misses. The buttons choose how many bars ahead."
+    ),
+    "Volatility": (
+        "Standard deviation of the next bar's return by every model, and annualised over all steps shown. QLIKE is "
+        "the mean loss ln(s²) + r² / s² over the walk-forward (Patton 2011), smaller is better; said / came is the "
+        "mean forecast over the mean realised variance. In set: cannot be told from the best (10 % model confidence"
+        " set)."
+    ),
+    "Ledger": (
+        "What was published earlier, and how it turned out. Every forecast that a screen, the API or a report has "
+        "shown is stored before its outcome is known, cannot be altered, and is scored when the bar arrives. On the"
+        " sample outcomes are known already: such rows are left out of the record and only counted."
+    ),
+}
+
+
+class StepButtons(widgets.ToggleButtons):
+    """One to `most` steps; ``value`` is a whole number.
+
+    Attributes
+    ----------
+    most : int
+    """
+
+    most = t.Int(5)
+
+    def __init__(self, value: int = 1, most: int = 5, tooltip: str = "{} ahead") -> None:
+        self._tooltip = tooltip
+        super().__init__(**self._choices(most), value=value)
+        self.most = most
+        self.add_class("qk-segments").add_class("qk-steps")
+        self.observe(lambda change: self._offer(), "most")
+
+    def _choices(self, most: int) -> dict[str, Any]:
+        steps = range(1, most + 1)
+        return {"options": [(str(step), step) for step in steps], "tooltips": [self._tooltip.format(s) for s in steps]}
+
+    def _offer(self) -> None:
+        value = min(self.value or 1, self.most)  # type: ignore[has-type]
+        with self.hold_trait_notifications():
+            for name, choice in self._choices(self.most).items():
+                setattr(self, name, choice)
+            self.value = value
+
+
+class Words(widgets.HTML):
+    """A word in a tool bar before a row of buttons."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"<span class='qk-label'>{escape(text)}</span>")
+        self.add_class("qk-words")
+
+
+def prediction_panels(state: PredictionState, page: Page, **parts: Any) -> list[widgets.Widget]:
+    """The screen's panels in reading order.
+
+    Parameters
+    ----------
+    parts
+        ``tools tiles fan waiting steps verdict standings training explanation words explained walk step volatility
+        record``.
+    """
+    fan, walk = parts["fan"], parts["walk"]
+    return [
+        panel([parts["tools"]], "qk-area-tools"),
+        panel([parts["tiles"]], "qk-area-tiles"),
+        AnswerPanel(
+            "Forecast", [parts["waiting"], fan], questions=[state.prices, state.forecast], tools=exports(fan, page),
+            area="qk-wide",
+            help=_HELP["Forecast"],
+        ),
+        AnswerPanel(
+            "Next steps", [parts["steps"], parts["verdict"]], tools=csv_export(parts["steps"], page), area="qk-narrow",
+            help=_HELP["Next steps"],
+        ),
+        AnswerPanel(
+            "Leaderboard", [parts["standings"]], questions=[state.leaderboard],
+            tools=[parts["training"], *csv_export(parts["standings"], page)], area="qk-wide",
+            help=_HELP["Leaderboard"],
+        ),
+        AnswerPanel(
+            "Explanation of the next step", [parts["explanation"], parts["words"]], questions=[state.explanation],
+            tools=[parts["explained"], *exports(parts["explanation"], page)], area="qk-narrow",
+            help=_HELP["Explanation of the next step"],
+        ),
+        AnswerPanel(
+            "Walk-forward", [walk], questions=[state.hindcast],
+            tools=[parts["step"], *exports(walk, page)], area="qk-wide",
+            help=_HELP["Walk-forward"],
+        ),
+        AnswerPanel(
+            "Volatility", [parts["volatility"]], questions=[state.volatility], area="qk-narrow",
+            tools=csv_export(parts["volatility"], page),
+            help=_HELP["Volatility"],
+        ),
+        AnswerPanel(
+            "Ledger", [parts["record"]], questions=[state.record],
+            tools=csv_export(parts["record"], page), area="qk-whole",
+            help=_HELP["Ledger"],
+        ),
+    ]  # fmt: skip
