@@ -45,6 +45,15 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     drop()
 
 
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Redis server."""
+    from databases import redis_server
+
+    with redis_server() as (url, _):
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings of each database that can be the store."""

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,35 @@ def postgres_server() -> Iterator[str]:
             [str(bin_ / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop"],
             cwd=folder, capture_output=True, check=False, **who,
         )  # fmt: skip
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """URL and process of a Redis server that listens on a socket in a folder of its own."""
+    import redis
+
+    folder = Path(tempfile.mkdtemp(prefix="qk-redis-"))
+    socket = folder / "socket"
+    process = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        url = f"unix://{socket}"
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                redis.Redis.from_url(url).ping()
+                break
+            except redis.ConnectionError:
+                assert process.poll() is None, "redis-server ended"
+                assert time.monotonic() < deadline, "redis-server does not answer"
+                time.sleep(0.05)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
 

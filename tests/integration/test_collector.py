@@ -302,5 +302,5 @@ def test_what_cannot_be_collected_is_refused_in_a_sentence(settings):
         run_collect(settings, stream=True)
     with pytest.raises(UsageError, match="the sample does not change"):
         run_collect(settings, every="60s")
-    with pytest.raises(UsageError, match="AAPL has no recorded session; choose from 9988.HK, AZN.L, MSFT"):
+    with pytest.raises(UsageError, match=r"AAPL has no recorded session; choose from 9988\.HK, AZN\.L, MSFT"):
         run_collect(settings, replay="AAPL")
