@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from quantkit import __version__
-from quantkit.cli import analysis, data, market, services
+from quantkit.cli import analysis, data, market, report, services
 from quantkit.core.errors import QuantkitError
 
 __all__ = ["main"]
@@ -30,6 +30,7 @@ for _command in (
     analysis.backtest,
 ):  # fmt: skip
     app.command()(_command)
+app.command()(report.report)
 app.command()(services.collect)
 app.add_typer(data.app)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from quantkit.settings import Settings
 
 __all__ = ["Envelope", "Order", "Sealed", "StoreAddress", "Task", "keep_answer", "kept_answer", "open_order",
-           "travelling", "work", "working_here"]  # fmt: skip
+           "store_at_work", "travelling", "work", "working_here"]  # fmt: skip
 
 log = logging.getLogger("quantkit.compute")
 
@@ -51,6 +51,8 @@ class Task:
         Whether `function` has the argument ``progress``; without it a computation cannot be stopped half way.
     result_type : type of Result, optional
         What `function` returns, where its return annotation does not say so.
+    keep : bool
+        Whether the answer is kept in the store; False for one that goes to a file, such as a report's page.
     """
 
     function: Callable[..., Result]
@@ -59,6 +61,7 @@ class Task:
     fingerprint: str
     takes_progress: bool = True
     result_type: type[Result] | None = None
+    keep: bool = True
 
     @property
     def name(self) -> str:
@@ -190,7 +193,7 @@ def kept_answer(store: Store | None, fingerprint: str) -> dict[str, Any] | None:
 def keep_answer(store: Store | None, task: Task, answer: dict[str, Any], seconds: float) -> None:
     """Keep `answer`; a store that cannot be written costs the keeping, never the answer."""
     try:
-        if store is not None:
+        if store is not None and task.keep:
             store.put_result(task.fingerprint, question=dict(task.question), answer=answer, seconds=seconds)
     except StoreError as error:
         log.warning("an answer is not kept: %s", error)
@@ -203,7 +206,7 @@ def work(task: Task, store: Store | None, progress: Progress) -> Envelope:
     everywhere, and models that seed a library's global generator do not disturb each other.
     """
     try:
-        with _alone(progress):
+        with _alone(progress, store):
             answer = kept_answer(store, task.fingerprint)
             if answer is not None:
                 return Envelope("answer", answer)
@@ -240,24 +243,29 @@ _mine = threading.local()
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
+def store_at_work() -> Store | None:
+    """The store that the task at work in this thread belongs to: for a task that asks questions of its own."""
+    return getattr(_mine, "store", None)
+
+
 def working_here() -> bool:
     """Whether the calling thread is at work on a task: what that asks in turn cannot wait for its own end."""
     return getattr(_mine, "working", False)
 
 
 @contextmanager
-def _alone(progress: Progress) -> Iterator[None]:
+def _alone(progress: Progress, store: Store | None) -> Iterator[None]:
     if working_here():
         yield
         return
     while not _working.acquire(timeout=0.1):
         progress(0, 1, "waiting for another question")
     try:
-        _mine.working = True
+        _mine.working, _mine.store = True, store
         with _one_thread():
             yield
     finally:
-        _mine.working = False
+        _mine.working, _mine.store = False, None
         _working.release()
 
 

@@ -190,7 +190,7 @@ class SymbolReport(_Report):
         # Explanations are the desk's, where it has them.
         explain = getattr(desk, "explain", None)
         if explain is not None:
-            asked.ask("explanation", lambda: explain(self.name, horizon=1, **at))
+            asked.ask("explanation", lambda: explain(self.name, model, horizon, **at))
         self.quarantined = parts.until(desk.store.quarantine(self.name), self.as_of)
         self.repairs = desk.store.repairs(self.name)
         self.alerts = self._alerts(desk)
