@@ -68,6 +68,30 @@ def _store(settings: Settings) -> Check:
         return Check("fine", "store", f"{store.url}, {symbols} symbols stored")
 
 
+def _bus(settings: Settings) -> Check:
+    if settings.redis_url is None:
+        return Check("fine", "bus", "the store's own: listeners are woken by its commits")
+    from quantkit.data.bus import check_redis
+
+    return Check("fine", "bus", f"Redis {check_redis(settings)}")
+
+
+def _collector(settings: Settings) -> Check:
+    from quantkit.data.store import Store
+
+    with Store.open(settings) as store:
+        runs = store.runs.table("collect")
+        replayed = [each.symbol for each in store.instruments() if each.source == "replay"]
+    note = f"; {', '.join(replayed)} stand where a replay left them (quantkit collect --restore)" if replayed else ""
+    if runs.empty:
+        return Check("fine", "collector", f"never ran here{note}")
+    last = runs.iloc[-1]
+    said = f"{last['status']} since {last['started_at']:%Y-%m-%d %H:%M} UTC"
+    if last["status"] == "failed":
+        return Check("note", "collector", f"{said}: {last['message']}{note}")
+    return Check("note" if replayed else "fine", "collector", said + note)
+
+
 def _data(settings: Settings) -> Check:
     from quantkit.desk import Desk
 
@@ -113,6 +137,8 @@ def _access(settings: Settings) -> Check:
 
 _OF_SETTINGS: dict[str, Callable[[Settings], Check]] = {
     "store": _store,
+    "bus": _bus,
+    "collector": _collector,
     "data": _data,
     "workers": _workers,
     "dashboards": _dashboards,

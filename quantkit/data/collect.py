@@ -52,8 +52,9 @@ def run_collect(
     restore_sample: bool = False,
     follow: int | None = None,
     say: Callable[[str], None] | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
-    """Collect until SIGINT, SIGTERM, the end of a recording, or the end of the process `follow`.
+    """Collect until `stop` is set, by SIGINT or SIGTERM too, a recording ends, or the process `follow` has ended.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def run_collect(
     ways = [replay is not None, stream, every is not None, restore_sample]
     if sum(ways) != 1:
         raise UsageError("name one way of collecting: --stream, --every 60s, or --replay MSFT")
-    stop = threading.Event()
+    stop = stop or threading.Event()
     _stop_on_signals(stop)
     if follow is not None:
         threading.Thread(target=_follow, args=(follow, stop), daemon=True).start()

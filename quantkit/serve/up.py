@@ -78,7 +78,22 @@ def programs(
             Program("scheduler", (*compute, "scheduler", "--port", "0", *file, *follow), priority=20),
             Program("worker", (*compute, "worker", *file, *follow), count=WORKERS, priority=30),
         ]
+    if collecting := collects(settings):
+        command = (python, "-m", "quantkit.cli", "collect", *collecting, *follow)
+        table.append(Program("collector", command, priority=50))
     return table
+
+
+def collects(settings: Settings) -> tuple[str, ...]:
+    """How the collector of a run collects: options of ``quantkit collect``; none where nothing changes.
+
+    A replay loops; a vendor with a stream is listened to. The embedded sample stands still, and a vendor that allows
+    few requests a day is left to the questions that people ask.
+    """
+    preferred = settings.provider[0]
+    if preferred == "replay":
+        return ("--replay", "MSFT,AZN.L,9988.HK", "--loop")
+    return ("--stream",) if preferred in ("yahoo", "massive") else ()
 
 
 def run_up(
@@ -159,7 +174,7 @@ def left_over(run: Path) -> list[tuple[int, str]]:
 
 def _role(command: list[str]) -> str:
     words = [word for word in command if not word.startswith("-")]
-    for module in ("quantkit.serve", "quantkit.api", "quantkit.compute", "ipykernel_launcher"):
+    for module in ("quantkit.serve", "quantkit.api", "quantkit.compute", "quantkit.cli", "ipykernel_launcher"):
         if module in words:
             rest = words[words.index(module) + 1 :][:1]
             known = {"quantkit.serve": "dashboard", "quantkit.api": "api", "ipykernel_launcher": "a page's kernel"}

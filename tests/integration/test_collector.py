@@ -304,3 +304,38 @@ def test_what_cannot_be_collected_is_refused_in_a_sentence(settings):
         run_collect(settings, every="60s")
     with pytest.raises(UsageError, match=r"AAPL has no recorded session; choose from 9988\.HK, AZN\.L, MSFT"):
         run_collect(settings, replay="AAPL")
+
+
+def test_a_run_collects_where_something_changes(settings):
+    from quantkit.serve.up import collects, programs
+
+    ways = {name: collects(settings.model_copy(update={"provider": (name,)})) for name in ("sample", "replay", "yahoo")}
+    assert ways == {"sample": (), "replay": ("--replay", "MSFT,AZN.L,9988.HK", "--loop"), "yahoo": ("--stream",)}
+    replaying = settings.model_copy(update={"provider": ("replay",)})
+    (program,) = [
+        each for each in programs(replaying, settings.home, ip="127.0.0.1", port=0) if each.name == "collector"
+    ]
+    assert program.command[-2:] == ("--follow", str(os.getpid()))
+    assert not any(each.name == "collector" for each in programs(settings, settings.home, ip="127.0.0.1", port=0))
+
+
+def test_under_the_replay_provider_every_face_says_so(settings):
+    from quantkit import Desk
+
+    replaying = settings.model_copy(update={"provider": ("replay",)})
+    with Desk.open(replaying) as desk:
+        assert desk.quote("AZN.L").status == "replay"
+        assert desk.quote("AAPL").status == "sample"
+        stop = threading.Event()
+        watch = desk.watch(["AZN.L", "9988.HK"])
+        work = threading.Thread(
+            target=lambda: run_collect(replaying, speed=3000, symbols="AZN.L,9988.HK", say=lambda _: None, stop=stop)
+        )
+        work.start()
+        try:
+            seen = {quote.symbol: quote.timestamp for quote, _ in zip(watch, range(12), strict=False)}
+        finally:
+            stop.set()
+            work.join(60)
+        assert set(seen) == {"AZN.L", "9988.HK"}
+        assert seen["AZN.L"].date() == seen["9988.HK"].date()
