@@ -29,6 +29,7 @@ __all__ = [
     "parse_time",
     "period_start",
     "periods_per_year",
+    "session_hours",
     "sessions_between",
 ]
 
@@ -61,6 +62,11 @@ def _exchange(code: str) -> ExchangeCalendar:
         raise UsageError(f"unknown calendar {code!r}; expected an ISO 10383 exchange code such as XNYS") from None
     except ValueError:  # an exchange whose record begins later than 1985
         return get_calendar(code)
+
+
+@lru_cache(maxsize=16)
+def _sessions(code: str) -> pd.DatetimeIndex:
+    return _exchange(code).sessions.tz_localize("UTC").astype(TIME_DTYPE)
 
 
 def calendar_of(symbol: str) -> str:
@@ -129,8 +135,16 @@ def period_start(period: str, last: pd.Timestamp, calendar: str = "XNYS") -> pd.
 
 def sessions_between(start: pd.Timestamp, end: pd.Timestamp, calendar: str = "XNYS") -> pd.DatetimeIndex:
     """Session labels (00:00 UTC) from `start` to `end`, both included."""
-    sessions = _exchange(calendar).sessions.tz_localize("UTC").astype(TIME_DTYPE)
-    return sessions[(sessions >= start.normalize()) & (sessions <= end)]
+    sessions = _sessions(calendar)
+    return sessions[sessions.searchsorted(start.normalize()) : sessions.searchsorted(end, side="right")]
+
+
+def session_hours(start: pd.Timestamp, end: pd.Timestamp, calendar: str = "XNYS") -> pd.DataFrame:
+    """When the sessions labelled `start` to `end` open and close: columns ``open close`` (UTC), indexed by label."""
+    exchange = _exchange(calendar)
+    labels = sessions_between(start, end, calendar)
+    hours = exchange.schedule.loc[labels.tz_localize(None), ["open", "close"]]
+    return hours.set_axis(labels.rename("time"), axis=0).astype(TIME_DTYPE)
 
 
 def next_bars(last: pd.Timestamp, count: int, *, interval: Interval = "1d", calendar: str = "XNYS") -> pd.DatetimeIndex:

@@ -51,6 +51,11 @@ class AlphaVantageProvider(Vendor):
         """One a second, and the day's allowance."""
         return (Limit(1, 1), Limit(self.settings.alphavantage_per_day, _DAY))
 
+    @property
+    def refresh(self) -> float:
+        """Four hours: the day's allowance would not last for more, and free bars come after the close anyway."""
+        return self.settings.refresh_seconds if self.settings.alphavantage_premium else 4 * 3600.0
+
     def secrets(self) -> Iterable[Any]:
         """The key, which Alpha Vantage repeats in its messages."""
         return (self.settings.alphavantage_api_key,)

@@ -6,7 +6,7 @@ flagged and left as they are. The rules themselves are in ``rules``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -53,6 +53,7 @@ def clean(
     interval: Interval = "1d",
     calendar: str = "XNYS",
     source: str,
+    dividends: pd.DataFrame | None = None,
 ) -> Cleaned:
     """Apply every rule to `bars`, in the order of ``RULES``.
 
@@ -67,6 +68,9 @@ def clean(
     interval : {"1d", "1m"}
     calendar : str
         ISO 10383 code, for session labels and for what is off the calendar.
+    dividends : DataFrame, optional
+        Columns ``time value``: every dividend per share of today since the first bar. Missing adjusted closes are then
+        computed from them.
 
     Returns
     -------
@@ -82,6 +86,9 @@ def clean(
     """
     symbol, interval = check_symbol(symbol), check_interval(interval)
     rows = _rows(bars, interval, calendar)
+    if dividends is not None:
+        paid = (_microseconds(pd.DatetimeIndex(dividends["time"])), dividends["value"].to_numpy(np.float64))
+        rows = replace(rows, dividends=paid)
     repairs: dict[str, int] = {}
     refused: list[pd.DataFrame] = []
     flags: list[pd.DataFrame] = []

@@ -7,7 +7,6 @@ A symbol's bars come from the store. What the store lacks is fetched once from t
 from __future__ import annotations
 
 import math
-import threading
 from difflib import get_close_matches
 from typing import Final
 
@@ -16,17 +15,19 @@ import pandas as pd
 
 from quantkit.core.calendars import known_at
 from quantkit.core.errors import NoDataError, UnknownSymbolError
-from quantkit.core.schema import Interval, check_interval, check_symbol
+from quantkit.core.schema import INTERVALS, Interval, check_interval, check_symbol
 from quantkit.core.sessions import session_bars
 from quantkit.data.base import PROVIDERS, HistoryQuery, Instrument, Provider, Status
-from quantkit.data.cleaning import clean
+from quantkit.data.pacing import Memory
 from quantkit.data.quote import Quote
 from quantkit.data.store import Store
+from quantkit.data.upkeep import Upkeep
+from quantkit.data.vendor import Vendor
 from quantkit.settings import Settings
 
 __all__ = ["Market"]
 
-_WITHOUT_SPLITS: Final = ("sample", "replay", "files")
+_WITHOUT_SPLITS: Final = ("sample", "replay", "files", "alphavantage")
 EMBEDDED: Final[dict[str, Status]] = {"sample": "sample", "replay": "replay"}
 
 
@@ -44,7 +45,8 @@ class Market:
         self.settings = settings
         self.store = store
         self.providers: list[Provider] = [PROVIDERS[name](settings) for name in settings.provider]
-        self._fetching = threading.Lock()
+        self._vendors = frozenset(each.name for each in self.providers if isinstance(each, Vendor))
+        self.upkeep = Upkeep(store, self.providers, Memory(settings.home))
 
     def instruments(self) -> list[Instrument]:
         """Every instrument that is stored or in a provider's catalogue, by symbol."""
@@ -70,11 +72,17 @@ class Market:
                 for each in provider.catalogue():
                     if each.symbol == symbol:
                         return each
-            self._refuse(symbol)
+            if self._vendors:
+                self.upkeep.bring(symbol, "1d")
+                found = self.store.instrument(symbol)
+            if found is None:
+                self._refuse(symbol)
         return found  # type: ignore[return-value]
 
     def status(self, instrument: Instrument) -> Status:
-        """How fresh the instrument's source is by its nature."""
+        """How fresh the instrument's source is by its nature; ``stale`` where it did not answer when it was asked."""
+        if self.upkeep.why_stale(instrument.symbol) is not None:
+            return "stale"
         for provider in self.providers:
             if provider.name == instrument.source:
                 return provider.status
@@ -97,7 +105,18 @@ class Market:
         NoDataError
             There are none in that range, or none of that interval; says what there is.
         """
-        instrument = self.ensure(symbol, interval)
+        return self._stored(self.ensure(symbol, interval), interval, start=start, end=end, as_of=as_of)
+
+    def _stored(
+        self,
+        instrument: Instrument,
+        interval: Interval,
+        *,
+        start: pd.Timestamp | None = None,
+        end: pd.Timestamp | None = None,
+        as_of: pd.Timestamp | None = None,
+    ) -> pd.DataFrame:
+        """What the store has, with what is known of it in ``attrs``."""
         bars = self.store.bars(instrument.symbol, interval, start=start, end=end, as_of=as_of)
         if bars.empty:
             self._explain_empty(instrument, interval, start, end, as_of)
@@ -111,6 +130,9 @@ class Market:
             "price_basis": instrument.price_basis,
             "status": self.status(instrument),
         }
+        if (reason := self.upkeep.why_stale(instrument.symbol)) is not None:
+            complete = known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0]
+            bars.attrs |= {"note": reason, "age_seconds": (self.upkeep.now() - complete).total_seconds()}
         return bars
 
     def quote(self, symbol: str) -> Quote:
@@ -118,7 +140,11 @@ class Market:
         instrument = self.instrument(symbol)
         # A replay's clock stands in its minutes; the days beside them go on to where the sample ends.
         replayed = instrument.source == "replay" and "1m" in instrument.intervals
-        held = [self._recent(instrument, each) for each in (("1m",) if replayed else instrument.intervals)]
+        wanted: tuple[Interval, ...] = ("1m",) if replayed else instrument.intervals
+        if instrument.source in self._vendors:
+            # A vendor's daily bar holds the session so far: its minutes are looked at only where a stream left some.
+            wanted = ("1d", "1m") if self.store.bar_range(instrument.symbol, "1m") else ("1d",)
+        held = [self._recent(instrument, each) for each in wanted]
         complete, bars = max(held, key=lambda each: each[0])
         daily = bars if bars.attrs["interval"] == "1d" else session_bars(bars, instrument.calendar)
         last = daily.iloc[-1]
@@ -164,57 +190,32 @@ class Market:
         return traded
 
     def ensure(self, symbol: str, interval: Interval = "1d") -> Instrument:
-        """Have the bars of `symbol` in the store, fetching them if nobody has yet."""
+        """Have the bars of `symbol` in the store, asking a provider for what it may lack.
+
+        Where none answers, what is stored has to do: its status is then ``stale``.
+        """
         symbol, interval = check_symbol(symbol), check_interval(interval)
         stored = self.store.instrument(symbol)
-        if stored is not None and (stored.source == "files" or self.store.fetched(symbol, interval) is not None):
+        if stored is not None and stored.source == "files":
             return stored
-        instrument = self.instrument(symbol)
-        if interval not in instrument.intervals:
-            raise NoDataError(f"{symbol} has no {interval} bars here; it has {', '.join(instrument.intervals)}")
-        with self._fetching:
-            if self.store.fetched(symbol, interval) is None:
-                self._fetch(self._provider_of(instrument), HistoryQuery(symbol, interval))
+        if stored is None and not self._vendors:
+            stored = self.instrument(symbol)
+        intervals = {each for provider in self.providers for each in _intervals(provider, symbol)}
+        if stored is not None and interval not in {*stored.intervals, *intervals}:
+            raise NoDataError(f"{symbol} has no {interval} bars here; it has {', '.join(stored.intervals)}")
+        self.upkeep.bring(symbol, interval)
         return self.instrument(symbol)
-
-    def _provider_of(self, instrument: Instrument) -> Provider:
-        """The provider that named the instrument, else the preferred one."""
-        named = (provider for provider in self.providers if provider.name == instrument.source)
-        return next(named, self.providers[0])
-
-    def _fetch(self, provider: Provider, query: HistoryQuery) -> None:
-        extract = provider.normalise(provider.extract(provider.build(query)), query)
-        instrument = extract.instrument
-        cleaned = clean(
-            extract.bars,
-            symbol=query.symbol,
-            interval=query.interval,
-            calendar=instrument.calendar,
-            source=provider.name,
-        )
-        self.store.put_instrument(instrument)
-        self.store.put_bars(
-            query.symbol,
-            query.interval,
-            cleaned.bars,
-            source=provider.name,
-            known=known_at(cleaned.bars.index, interval=query.interval, calendar=instrument.calendar),
-        )
-        self.store.put_quarantine(cleaned.quarantine)
-        self.store.put_repairs(query.symbol, query.interval, cleaned.repairs, source=provider.name)
-        if len(extract.actions):
-            self.store.put_actions(query.symbol, extract.actions, source=provider.name)
-        self.store.mark_fetched(query.symbol, query.interval, provider.name)
 
     def _recent(self, instrument: Instrument, interval: Interval) -> tuple[pd.Timestamp, pd.DataFrame]:
         """When the last bar was complete, and bars back to the session before it, however long the holidays."""
-        self.ensure(instrument.symbol, interval)
+        if interval == "1d" or instrument.source not in self._vendors:
+            self.ensure(instrument.symbol, interval)
         stored = self.store.bar_range(instrument.symbol, interval)
-        bars = self.bars(instrument.symbol, interval, start=stored[1] - pd.Timedelta(days=14) if stored else None)
-        bars = self._with_forming(bars)
+        bars = self._stored(instrument, interval, start=stored[1] - pd.Timedelta(days=14) if stored else None)
+        bars = self.with_forming(bars)
         return known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0], bars
 
-    def _with_forming(self, bars: pd.DataFrame) -> pd.DataFrame:
+    def with_forming(self, bars: pd.DataFrame) -> pd.DataFrame:
         """`bars` and the one after them that a stream is forming, where there is one."""
         forming = self.store.live.forming(bars.attrs["symbol"], bars.attrs["interval"])
         if forming.empty or forming.index[0] <= bars.index[-1]:
@@ -242,3 +243,10 @@ class Market:
         known = f" known on {as_of.date()}" if as_of else ""
         there = f"it has {have[0].date()} to {have[1].date()}" if have else "it has none at all"
         raise NoDataError(f"{instrument.symbol} has no {interval} bars {asked}{known}; {there}")
+
+
+def _intervals(provider: Provider, symbol: str) -> tuple[Interval, ...]:
+    """Intervals in which a provider has `symbol`: a vendor's list is open, and it has both."""
+    if isinstance(provider, Vendor):
+        return INTERVALS
+    return next((each.intervals for each in provider.catalogue() if each.symbol == symbol), ())

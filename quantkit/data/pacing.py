@@ -6,6 +6,7 @@ vendor's allowance together.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,10 @@ _PATIENCE: Final = 3
 _FIRST_PAUSE: Final = 30.0
 _THROTTLED_PAUSE: Final = 60.0
 _LONGEST_PAUSE: Final = 900.0
+#: Seconds of waiting for a turn that nobody is told of.
+_SILENTLY: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ class Pace:
         limit = max(self.limits, key=self._wait)
         wait = self._wait(limit)
         if wait < patience:
+            if wait > _SILENTLY:
+                _log.warning("%s: waiting %s for its limit of %d requests in %s", self.vendor, _span(wait), limit.count,
+                             _span(limit.seconds))  # fmt: skip
             with suppress(TimeoutError):
                 if self._limiter.try_acquire(self.vendor, timeout=patience):
                     return

@@ -48,6 +48,9 @@ class Rows:
         Row in what was given.
     fault : ndarray of object or None
         Name of the rule by which a reader could make nothing of a row; None where it could.
+    dividends : tuple of ndarray, or None
+        Ex-dates in microseconds and amounts per share of today, by which missing adjusted closes are to be computed;
+        None where they are not known to be all.
     """
 
     time: np.ndarray
@@ -57,6 +60,7 @@ class Rows:
     fault: np.ndarray | None
     interval: Interval
     calendar: str
+    dividends: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -283,6 +287,25 @@ def conflicting_duplicate(rows: Rows) -> np.ndarray:
     where it can be seen, and the series keeps no hole.
     """
     return np.append(np.diff(rows.time) == 0, False) if len(rows) else np.zeros(0, dtype=bool)
+
+
+@_rule("repairs", "its adjusted close was missing, and is now computed from the dividends")
+def adj_close_from_dividends(rows: Rows) -> tuple[Rows, int]:
+    """A vendor that adjusts for splits but not for dividends.
+
+    Every dividend D multiplies the closes before its ex-date by 1 - D / c, c being the last of them: the convention of
+    CRSP and of Yahoo.
+    """
+    missing = np.isnan(rows.columns["adj_close"])
+    if rows.dividends is None or not missing.any():
+        return rows, 0
+    close, factor = rows.columns["close"], np.ones(len(rows))
+    for day, paid in zip(*rows.dividends, strict=True):
+        before = int(np.searchsorted(rows.time, day))
+        if 0 < before < len(rows) and 0 < paid < close[before - 1]:
+            factor[:before] *= 1 - paid / close[before - 1]
+    adjusted = np.where(missing, close * factor, rows.columns["adj_close"])
+    return rows.with_column("adj_close", adjusted), int(missing.sum())
 
 
 @_rule("flags", "its exchange's calendar has no bar at this time")

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Final
 
 from quantkit.core.errors import VendorDownError
@@ -56,14 +57,16 @@ def listen(
     from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
     from websockets.sync.client import connect
 
-    try:
-        connection = connect(
-            url, open_timeout=timeout, ping_interval=20, ping_timeout=timeout, close_timeout=2, logger=_log,
-            max_size=4 * 2**20,
-        )  # fmt: skip
-    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
-        raise VendorDownError(f"{vendor}'s stream cannot be reached: {error}") from None
-    with connection:
+    with ExitStack() as closing:
+        try:
+            connection = closing.enter_context(
+                connect(
+                    url, open_timeout=timeout, ping_interval=20, ping_timeout=timeout, close_timeout=2, logger=_log,
+                    max_size=4 * 2**20,
+                )
+            )  # fmt: skip
+        except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
+            raise VendorDownError(f"{vendor}'s stream cannot be reached: {error}") from None
         try:
             for text in hello:
                 connection.send(text)
@@ -83,6 +86,9 @@ def listen(
                 for reply in answer(text) if answer else ():
                     connection.send(reply)
                 yield text
+        except GeneratorExit:
+            # A listener that has heard enough is no error, which leaving by an exception would tell the vendor.
+            return
         except ConnectionClosed as error:
             raise VendorDownError(f"{vendor} closed its stream: {error}") from None
         except OSError as error:

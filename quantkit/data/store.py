@@ -271,13 +271,13 @@ class Store:
         with self._database.read() as connection:
             return connection.execute(sa.select(sa.func.max(tables.changes.c.seq))).scalar() or 0
 
-    def mark_fetched(self, symbol: str, interval: Interval, provider: str) -> None:
-        """Note that `provider` has just been asked for all it has of a series."""
+    def mark_fetched(self, symbol: str, interval: Interval, provider: str, *, at: pd.Timestamp | None = None) -> None:
+        """Note that `provider` has been asked for all it has of a series: just now, or `at` another time."""
         row = {
             "symbol": check_symbol(symbol),
             "interval": check_interval(interval),
             "provider": provider,
-            "at": sql.now(),
+            "at": sql.now() if at is None else sql.micro(at),
         }
         with self._database.write() as connection:
             sql.upsert(connection, tables.fetches, [row])

@@ -37,15 +37,20 @@ class Vendor:
 
     name: ClassVar[str]
     status: Status = "delayed"
+    #: Seconds that a question may wait for its turn; a caller that has something stored sets it lower.
+    patience: float = 65.0
     #: Name of the setting that holds the key, for messages; empty where the vendor has none.
     key_setting: ClassVar[str] = ""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        #: Seconds that a question may wait for its turn; a caller that has something stored sets it low.
-        self.patience = 65.0
         self._lazy: dict[str, Any] = {}
         self._opening = threading.Lock()
+
+    @property
+    def refresh(self) -> float:
+        """Age in seconds at which it is asked again about an open market."""
+        return self.settings.refresh_seconds
 
     def limits(self) -> tuple[Limit, ...]:
         """How often the vendor may be asked."""

@@ -76,7 +76,8 @@ class YahooProvider(Vendor):
             start = (query.start or _FIRST) - pd.Timedelta(days=1)
             return ChartRequest(symbol, (_span("1d", start, end + pd.Timedelta(days=1)),))
         start = max(query.start or now - _MINUTES_AT_ONCE, now - _MINUTES_BACK)
-        edges = [*pd.date_range(start, max(end, start), freq=_MINUTES_AT_ONCE), end + pd.Timedelta(minutes=1)]
+        edges = pd.date_range(start, max(end, start), freq=_MINUTES_AT_ONCE, inclusive="left").tolist() or [start]
+        edges.append(end + pd.Timedelta(minutes=1))
         return ChartRequest(symbol, tuple(_span("1m", *span) for span in pairwise(edges)))
 
     def extract(self, request: ChartRequest) -> list[dict[str, Any]]:

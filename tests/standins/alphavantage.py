@@ -29,9 +29,7 @@ _FULL = (
     "Thank you for using Alpha Vantage! The outputsize=full parameter value is a premium feature for the "
     "TIME_SERIES_DAILY endpoint. You may subscribe to any of the premium plans at https://www.alphavantage.co/premium/"
 )
-_INVALID = (
-    "Invalid API call. Please retry or visit the documentation (https://www.alphavantage.co/documentation/)."
-)
+_INVALID = "Invalid API call. Please retry or visit the documentation (https://www.alphavantage.co/documentation/)."
 _KEY = (
     "the parameter apikey is invalid or missing. Please claim your free API key on "
     "(https://www.alphavantage.co/support/#api-key). It should take less than 20 seconds."

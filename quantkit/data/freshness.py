@@ -1,0 +1,80 @@
+"""What a stored series may lack: until when an answer stays fresh, from where to ask again, and where its holes are."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from quantkit.core.calendars import session_hours, sessions_between
+from quantkit.core.schema import Interval
+from quantkit.core.sessions import session_labels
+
+__all__ = ["fresh_until", "restated", "tail_start", "whole_gaps"]
+
+#: How long after the close a vendor still changes the session's bar.
+_SETTLING: Final = pd.Timedelta(hours=3)
+#: Sessions asked for again with every new one: late corrections, and what shows that a split came between.
+_OVERLAP: Final = 5
+#: Two answers about one bar differ by the rounding of prices; a split or a dividend differs by more, in every bar.
+_SAME: Final = 1e-4
+
+
+def fresh_until(asked: pd.Timestamp, calendar: str, *, refresh: float) -> pd.Timestamp:
+    """When a series that was asked for at `asked` can first hold something new.
+
+    While the exchange is open: `refresh` seconds later. Between its close and three hours after it, when vendors still
+    change the bar: the end of those hours. Otherwise: `refresh` seconds after it opens next.
+    """
+    pause = pd.Timedelta(seconds=refresh)
+    for opens, closes in _hours_around(asked.tz_convert("UTC").normalize(), calendar):
+        if asked < opens:
+            return opens + pause
+        if asked < closes:
+            return min(asked + pause, closes + pd.Timedelta(seconds=1))
+        if asked < closes + _SETTLING:
+            return closes + _SETTLING
+    return asked + pd.Timedelta(days=1)
+
+
+@lru_cache(maxsize=256)
+def _hours_around(day: pd.Timestamp, calendar: str) -> tuple[tuple[pd.Timestamp, pd.Timestamp], ...]:
+    hours = session_hours(day - pd.Timedelta(days=15), day + pd.Timedelta(days=15), calendar)
+    return tuple(zip(hours["open"], hours["close"], strict=True))
+
+
+def tail_start(last: pd.Timestamp, interval: Interval, calendar: str) -> pd.Timestamp:
+    """From where to ask again after a series' `last` bar: some sessions before it, or its session's first minute."""
+    if interval == "1m":
+        return session_labels(pd.DatetimeIndex([last]), calendar)[0]
+    before = sessions_between(last - pd.Timedelta(days=15), last, calendar)
+    return before[-_OVERLAP] if len(before) >= _OVERLAP else last - pd.Timedelta(days=7)
+
+
+def whole_gaps(held: pd.DatetimeIndex, interval: Interval, calendar: str) -> pd.DatetimeIndex:
+    """Sessions between the first and the last bar in `held` of which there is none at all."""
+    if not len(held):
+        return held
+    days = held if interval == "1d" else session_labels(held, calendar).unique()
+    return sessions_between(days[0], days[-1], calendar).difference(days)
+
+
+def restated(stored: pd.DataFrame, new: pd.DataFrame) -> tuple[float, float]:
+    """By what a vendor has multiplied the prices that it gave before: of ``close`` (a split) and of ``adj_close``.
+
+    The median over the bars that both have, so that a correction of one bar is none of it; 1 where it is within
+    rounding, or where nothing can be said.
+    """
+    both = stored.index.intersection(new.index)
+    return _factor(stored, new, both, "close"), _factor(stored, new, both, "adj_close")
+
+
+def _factor(stored: pd.DataFrame, new: pd.DataFrame, both: pd.DatetimeIndex, column: str) -> float:
+    ratio = new.loc[both, column].to_numpy() / stored.loc[both, column].to_numpy()
+    ratio = ratio[np.isfinite(ratio)]
+    if not len(ratio):
+        return 1.0
+    middle = float(np.median(ratio))
+    return 1.0 if abs(middle - 1) < _SAME else middle
