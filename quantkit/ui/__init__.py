@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         Verdict,
         VolatilityTable,
     )
-    from quantkit.ui.prediction_layout import StepButtons, Words, prediction_panels
+    from quantkit.ui.prediction_layout import Menu, StepButtons, Words, prediction_panels
     from quantkit.ui.prediction_state import PredictionState
     from quantkit.ui.risk_figures import (
         ContributionTable,
@@ -108,6 +108,7 @@ _HOMES = {
     "RiskHeading": "risk_figures",
     "RiskState": "risk_state",
     "RiskTiles": "risk_figures",
+    "Menu": "prediction_layout",
     "RollingChart": "charts.lines",
     "SignedBars": "charts.signed_bars",
     "SortableTable": "sortable",
@@ -178,6 +179,7 @@ __all__ = [
     "SortableTable",
     "Standings",
     "StepButtons",
+    "Menu",
     "StepTable",
     "StockScreen",
     "StockState",

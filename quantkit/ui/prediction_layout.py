@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import ipywidgets as widgets
 import traitlets as t
 
-from quantkit.ui.controls import csv_export, exports
+from quantkit.ui.controls import Choice, csv_export, exports
 from quantkit.ui.formats import escape
 from quantkit.ui.parts import AnswerPanel
 from quantkit.ui.screens import panel
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from quantkit.ui.page import Page
     from quantkit.ui.prediction_state import PredictionState
 
-__all__ = ["StepButtons", "Words", "prediction_panels"]
+__all__ = ["Menu", "StepButtons", "Words", "prediction_panels"]
 
 _HELP: Final = {
     "Forecast": (
@@ -56,8 +56,64 @@ _HELP: Final = {
 }
 
 
-class StepButtons(widgets.ToggleButtons):
-    """One to `most` steps; ``value`` is a whole number.
+class _Offered(t.HasTraits):
+    """A choice whose options change without taking back what was chosen: ipywidgets would choose the first of them.
+
+    Attributes
+    ----------
+    chosen : object
+        To be linked to, in place of ``value``.
+    """
+
+    chosen = t.Any(None, allow_none=True)
+    _offering = False
+
+    def _follow(self, chosen: object) -> None:
+        self.chosen = chosen
+        self.observe(lambda change: self._take(), "value")
+        self.observe(lambda change: self._show(), "chosen")
+
+    def _offer(self, **options: Any) -> None:
+        self._offering = True
+        try:
+            for name, value in options.items():
+                setattr(self, name, value)
+        finally:
+            self._offering = False
+        self._show()
+
+    def _take(self) -> None:
+        widget: Any = self
+        if not self._offering and widget.value is not None:
+            self.chosen = widget.value
+
+    def _show(self) -> None:
+        widget: Any = self
+        known = [each[1] if isinstance(each, tuple) else each for each in widget.options]
+        if self.chosen in known and self.chosen != widget.value:
+            widget.value = self.chosen
+
+
+class Menu(_Offered, Choice):
+    """A drop-down whose options may change.
+
+    Attributes
+    ----------
+    offered : tuple
+        Values, or pairs of name and value.
+    """
+
+    offered = t.Tuple(())
+
+    def __init__(self, label: str, offered: tuple[Any, ...], chosen: object, tooltip: str = "") -> None:
+        super().__init__(label, offered, chosen, tooltip)
+        self.offered = offered
+        self._follow(chosen)
+        self.observe(lambda change: self._offer(options=self.offered), "offered")
+
+
+class StepButtons(_Offered, widgets.ToggleButtons):
+    """One to `most` steps ahead.
 
     Attributes
     ----------
@@ -66,23 +122,17 @@ class StepButtons(widgets.ToggleButtons):
 
     most = t.Int(5)
 
-    def __init__(self, value: int = 1, most: int = 5, tooltip: str = "{} ahead") -> None:
+    def __init__(self, chosen: int = 1, most: int = 5, tooltip: str = "{} ahead") -> None:
         self._tooltip = tooltip
-        super().__init__(**self._choices(most), value=value)
+        super().__init__(**self._steps(most), value=chosen)
         self.most = most
         self.add_class("qk-segments").add_class("qk-steps")
-        self.observe(lambda change: self._offer(), "most")
+        self._follow(chosen)
+        self.observe(lambda change: self._offer(**self._steps(self.most)), "most")
 
-    def _choices(self, most: int) -> dict[str, Any]:
+    def _steps(self, most: int) -> dict[str, Any]:
         steps = range(1, most + 1)
         return {"options": [(str(step), step) for step in steps], "tooltips": [self._tooltip.format(s) for s in steps]}
-
-    def _offer(self) -> None:
-        value = min(self.value or 1, self.most)  # type: ignore[has-type]
-        with self.hold_trait_notifications():
-            for name, choice in self._choices(self.most).items():
-                setattr(self, name, choice)
-            self.value = value
 
 
 class Words(widgets.HTML):

@@ -157,7 +157,7 @@ class PredictionState(ScreenState):
     models = t.Tuple(())
 
     explained = t.Unicode("")
-    explainable = t.Tuple((("of this forecast", ""),))
+    explainable = t.Tuple((("this forecast", ""),))
     choices = t.Tuple(model_names("1d"))
     levels = t.Tuple(tuple((f"{each:.0%}", each) for each in LEVELS))
     heavy = t.Tuple(())
@@ -289,7 +289,7 @@ class PredictionState(ScreenState):
         self.choices = model_names(self.interval)
         self.heavy = tuple(name for name in self.choices if FORECASTERS[name].heavy)
         light = [name for name in self.choices if name not in (*self.heavy, "auto", "naive")]
-        self.explainable = (("of this forecast", ""), *((f"of {name}", name) for name in light))
+        self.explainable = (("this forecast", ""), *((name, name) for name in light))
         if self.explained not in [name for _, name in self.explainable]:
             self.explained = ""
         if self.model not in self.choices:

@@ -27,12 +27,13 @@ class ExplanationBars(SignedBars):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.observe(lambda change: self.update(self.explanation), "explanation")
-        self.layout.display = "none"
+        self.add_class("qk-away")
 
     def update(self, explanation: Any) -> None:
         """Draw it; one without contributions, or None, leaves no chart."""
         shown = explanation is not None and bool(explanation.contributions)
-        self.layout.display = None if shown else "none"
+        # A figure without a size draws rectangles of negative ones: it is moved away, not folded up.
+        (self.remove_class if shown else self.add_class)("qk-away")
         if not shown:
             return
         parts = explanation.contributions

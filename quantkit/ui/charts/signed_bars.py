@@ -26,9 +26,10 @@ class SignedBars(Chart):
     def __init__(self, *, height: str = "260px", left: int = 172) -> None:
         self._signs: list[float] = []
         # bqplot's horizontal bars stand on their x scale, which lies along the vertical axis.
-        self.parts, self.value = bq.OrdinalScale(reverse=True), bq.LinearScale(allow_padding=False)
+        # An axis decides at its making how names are written: an empty one takes them for numbers.
+        self.parts, self.value = bq.OrdinalScale(domain=[" "]), bq.LinearScale(allow_padding=False)
         at = {"x": self.parts, "y": self.value}
-        self.bars = bq.Bars(scales=at, orientation="horizontal", padding=0.35, stroke_width=0, x=[], y=[])
+        self.bars = bq.Bars(scales=at, orientation="horizontal", padding=0.35, stroke_width=0, x=[" "], y=[0.0])
         here = {"x": self.value, "y": self.parts}
         more = {
             "default_size": 11,
