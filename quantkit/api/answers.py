@@ -24,7 +24,7 @@ from quantkit.core.registry import Registry
 if TYPE_CHECKING:
     from quantkit.compute import Task
     from quantkit.desk import Desk
-    from quantkit.forecast import Leaderboard
+    from quantkit.forecast import Leaderboard, VolatilityLeaderboard
     from quantkit.portfolio import PortfolioBacktest
 
 __all__ = ["ANSWERS", "Answer", "answer_of", "ask", "chosen", "plan", "weights_from"]
@@ -133,6 +133,12 @@ def _volatility(desk: Desk, *, progress: Progress = silent, **arguments: Any) ->
     return answer_of("volatility", desk.volatility(progress=progress, **arguments))
 
 
+@ANSWERS.add("explain")
+def _explain(desk: Desk, *, progress: Progress = silent, **arguments: Any) -> Answer:
+    explanation = desk.explain(progress=progress, **arguments)
+    return Answer(explanation_body(explanation), explanation.to_frame())
+
+
 @ANSWERS.add("track_record")
 def _track_record(desk: Desk, *, progress: Progress = silent, **arguments: Any) -> Answer:
     return Answer(desk.track_record(**arguments).to_dict())
@@ -200,8 +206,8 @@ def plan(desk: Desk, question: str, arguments: Mapping[str, Any]) -> Task:
     return desk.plan(getattr(desk, question), **chosen(arguments))
 
 
-def answer_of(question: str, result: Leaderboard | PortfolioBacktest) -> Answer:
-    """The answer that a leaderboard or a backtest is."""
+def answer_of(question: str, result: Leaderboard | PortfolioBacktest | VolatilityLeaderboard) -> Answer:
+    """The answer that a leaderboard, of forecasts or of volatilities, or a backtest is."""
     body = result.to_dict()
     if question == "backtest":
         body["in_words"] = result.in_words()

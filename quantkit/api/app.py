@@ -17,6 +17,7 @@ import quantkit
 from quantkit.api.guard import Guard, Keys, Rate, Traffic
 from quantkit.api.jobs import Jobs
 from quantkit.api.problems import MEDIA_TYPE, Problem, RefusedError, problem_of
+from quantkit.api.replies import AtHand
 from quantkit.api.routes import router
 from quantkit.api.service import Service
 from quantkit.core.errors import QuantkitError
@@ -88,6 +89,7 @@ def create_app(
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.add_api_route("/docs", lambda: _manual(app), include_in_schema=False)
     app.openapi = lambda: _document(app, keyed=bool(keys))  # type: ignore[method-assign]
+    app.add_middleware(AtHand, find=lambda path, query: app.state.service.in_the_same_words(path, query))
     hosts: Iterable[str] | None = () if check_host and not keys else None
     app.add_middleware(Guard, keys=keys, rate=Rate(settings.api_rate_limit), hosts=hosts, traffic=traffic)
     if settings.api_cors_origins:

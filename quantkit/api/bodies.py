@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from quantkit.core.schema import BAR_COLUMNS
+
 if TYPE_CHECKING:
     from quantkit.data.quote import Quote
     from quantkit.forecast import Explanation, Forecast
@@ -45,8 +47,7 @@ def history_body(bars: pd.DataFrame, *, following: pd.Timestamp | None = None) -
     about = bars.attrs
     symbol = about["symbol"]
     times = _iso(bars.index)
-    columns = {name: _nullable(bars[name]) for name in bars.columns}
-    names = ("symbol", "timestamp", *columns)
+    columns = [_nullable(bars[name]) for name in BAR_COLUMNS]
     return {
         "symbol": symbol,
         "interval": about["interval"],
@@ -54,7 +55,20 @@ def history_body(bars: pd.DataFrame, *, following: pd.Timestamp | None = None) -
         "source": about["source"],
         "price_basis": about["price_basis"],
         "next": None if following is None else following.isoformat(),
-        "bars": [dict(zip(names, (symbol, *row), strict=True)) for row in zip(times, *columns.values(), strict=True)],
+        # Spelled out: a dictionary of known names is made in a third of the time.
+        "bars": [
+            {
+                "symbol": symbol,
+                "timestamp": time,
+                "open": o,
+                "high": h,
+                "low": low,
+                "close": c,
+                "volume": v,
+                "adj_close": a,
+            }
+            for time, o, h, low, c, v, a in zip(times, *columns, strict=True)
+        ],
     }
 
 

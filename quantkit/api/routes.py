@@ -71,8 +71,9 @@ def _service(request: Request) -> Service:
 
 
 async def _reply(request: Request, question: str, form: Format = "json", **arguments: Any) -> Response:
-    reply = await _service(request).reply(question, arguments, form=form, address=_address(request))
-    return reply.response(request)
+    service = _service(request)
+    reply = await service.reply(question, arguments, form=form, address=_address(request))
+    return await service.send(request, service.key(question, arguments, form), reply)
 
 
 def _address(request: Request) -> str:
@@ -154,10 +155,47 @@ async def leaderboard(
     form: Table = "json",
 ) -> Response:
     """Every model on the same walk through the past, beside naive, with significance. A job where it takes long."""
-    chosen = None if models is None else [name.strip() for name in models.split(",") if name.strip()]
-    arguments = {"symbol": symbol, "models": chosen, "horizon": horizon, "origins": origins, "interval": interval,
-                 "level": level, "as_of": as_of}  # fmt: skip
+    arguments = {"symbol": symbol, "models": _names(models), "horizon": horizon, "origins": origins,
+                 "interval": interval, "level": level, "as_of": as_of}  # fmt: skip
     return await _job(request, "leaderboard", arguments, wait, form)
+
+
+@router.get("/explain", responses=_gives(schemas.ExplanationBody, table=True), tags=["Forecasts"], summary="Why")
+async def explain(
+    request: Request,
+    symbol: Symbol,
+    model: Model = "auto",
+    horizon: Horizon = 1,
+    interval: Interval = "1d",
+    as_of: AsOf = None,
+    form: Table = "json",
+) -> Response:
+    """What each input contributed to a forecast, in return and in price."""
+    return await _reply(request, "explain", form, symbol=symbol, model=model, horizon=horizon, interval=interval,
+                        as_of=as_of)  # fmt: skip
+
+
+@router.get(
+    "/volatility",
+    responses=_gives(schemas.VolatilityBody, table=True, also=_JOB),
+    tags=["Risk"],
+    summary="Volatility models compared",
+)
+async def volatility(
+    request: Request,
+    symbol: Symbol,
+    models: Annotated[str | None, Query(max_length=200, description="Names separated by commas")] = None,
+    horizon: Horizon = 5,
+    interval: Interval = "1d",
+    origins: Annotated[int, Query(ge=40, le=5000, description="Past decisions that are scored")] = 250,
+    as_of: AsOf = None,
+    wait: Wait = 2.0,
+    form: Table = "json",
+) -> Response:
+    """Volatility forecasts of every model walked through the past, ranked by QLIKE. A job where it takes long."""
+    arguments = {"symbol": symbol, "models": _names(models), "horizon": horizon, "interval": interval,
+                 "origins": origins, "as_of": as_of}  # fmt: skip
+    return await _job(request, "volatility", arguments, wait, form)
 
 
 @router.get(
@@ -238,7 +276,10 @@ async def optimize(request: Request, asked: schemas.OptimizeRequest) -> Response
 
 
 @router.post(
-    "/portfolio/backtest", responses=_gives(schemas.BacktestBody, also=_JOB), tags=["Portfolios"], summary="Backtest"
+    "/portfolio/backtest",
+    responses=_gives(schemas.BacktestBody, table=True, also=_JOB),
+    tags=["Portfolios"],
+    summary="Backtest",
 )
 async def backtest(
     request: Request, asked: schemas.BacktestRequest, wait: Wait = 2.0, form: Table = "json"
@@ -276,7 +317,7 @@ _OUTCOME: Final[dict[str, Any]] = {
     "description": "As the question's own endpoint answers",
     "content": {
         "application/json": {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in
-                                                  ("Leaderboard", "Backtest")]}},
+                                                  ("Leaderboard", "Backtest", "VolatilityLeaderboard")]}},
         **_TABLE,
     },
 }  # fmt: skip
@@ -349,7 +390,7 @@ async def _outcome(request: Request, job: JobOfServer, form: Format, *, lasting:
         version, change = service.desk.store.data_version(), service.desk.store.last_change()
         reply = await service.run(lambda progress: reply_of(answer, form, lasting=lasting))
         service.keep(key, reply, version, change, 600.0)
-    return reply.response(request)
+    return await service.send(request, key, reply)
 
 
 def _told(job: JobOfServer, status: int) -> Response:
@@ -359,6 +400,10 @@ def _told(job: JobOfServer, status: int) -> Response:
     if job.status == "running":
         headers["Retry-After"] = "1"
     return JSONResponse(job.body(), status, headers)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _few(symbols: str, most: int = schemas.MOST_SYMBOLS) -> str:

@@ -9,16 +9,33 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from quantkit.api.forms import model_of
 from quantkit.data.quote import Quote
-from quantkit.forecast import FORECASTERS, Forecast, Leaderboard, TrackRecord
+from quantkit.forecast import FORECASTERS, Explanation, Forecast, Leaderboard, TrackRecord, VolatilityLeaderboard
+from quantkit.forecast.explain import Contribution
 from quantkit.portfolio import OBJECTIVES, Allocation, Frontier, PortfolioBacktest
 from quantkit.portfolio.moments import COVARIANCES, EXPECTED_RETURNS
 from quantkit.risk import Correlation, RiskReport
 
 __all__ = [
-    "BacktestBody", "BacktestRequest", "CorrelationBody", "FrontierBody", "FrontierRequest", "Health", "HistoryBody",
-    "Job", "LeaderboardBody", "OptimizeBody", "OptimizeRequest", "PredictionBody", "PriceBody", "RiskBody",
-    "StressBody", "StressRequest", "SymbolsBody",
+    "BacktestBody",
+    "BacktestRequest",
+    "CorrelationBody",
+    "ExplanationBody",
+    "FrontierBody",
+    "FrontierRequest",
+    "Health",
+    "HistoryBody",
+    "Job",
+    "LeaderboardBody",
+    "OptimizeBody",
+    "OptimizeRequest",
+    "PredictionBody",
+    "PriceBody",
+    "RiskBody",
+    "StressBody",
+    "StressRequest",
+    "SymbolsBody",
     "TrackRecordBody",
+    "VolatilityBody",
 ]  # fmt: skip
 
 MOST_SYMBOLS: Final = 500
@@ -224,7 +241,18 @@ PredictionBody = create_model(
 
 RiskBody = model_of(RiskReport)
 LeaderboardBody = model_of(Leaderboard)
+VolatilityBody = model_of(VolatilityLeaderboard)
 TrackRecordBody = model_of(TrackRecord)
+ContributionForm = create_model(
+    "ContributionTold", __base__=model_of(Contribution), about=(str, Field(description="The input in words"))
+)
+ExplanationBody = create_model(
+    "Explained",
+    __base__=model_of(Explanation),
+    __doc__="A forecast taken apart: base_return and the contributions add up to forecast_return.",
+    contributions=(list[ContributionForm], Field(description="The largest first")),  # type: ignore[valid-type]
+    in_words=(str, Field(description="One or two sentences")),
+)
 CorrelationBody = model_of(Correlation)
 FrontierBody = model_of(Frontier)
 BacktestBody = create_model(

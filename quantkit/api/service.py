@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from starlette.requests import Request
+from starlette.responses import Response
+
 from quantkit.api.answers import Answer, ask
 from quantkit.api.problems import Problem, RefusedError, TooManyError
-from quantkit.api.replies import Format, Reply, reply_of
+from quantkit.api.replies import Format, Reply, Sent, reply_of
 from quantkit.core.errors import Cancelled
 from quantkit.core.progress import Progress
 
@@ -31,6 +34,10 @@ T = TypeVar("T")
 THREADS: Final = 8
 WAITING: Final = 64
 """Questions that may wait for a thread; more are told to come back."""
+
+MOST_WORDS: Final = 4096
+LONGEST_WORDS: Final = 512
+"""Questions remembered as they were put, and the longest of them in bytes."""
 
 KEPT_BYTES: Final = 64 << 20
 LARGEST_KEPT: Final = 8 << 20
@@ -66,6 +73,7 @@ class Service:
         self._flights: dict[Hashable, asyncio.Task[Reply]] = {}
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._kept_bytes = 0
+        self._words: OrderedDict[tuple[str, bytes], Hashable] = OrderedDict()
 
     def close(self) -> None:
         """Let go of the threads; what they still compute is given up."""
@@ -85,6 +93,11 @@ class Service:
         self._kept.move_to_end(key)
         return kept.reply
 
+    @staticmethod
+    def key(question: str, arguments: dict[str, Any], form: Format) -> Hashable:
+        """Under what the reply to a question is kept."""
+        return (question, form, _hashable(arguments))
+
     async def reply(
         self, question: str, arguments: dict[str, Any], *, form: Format = "json", address: str = ""
     ) -> Reply:
@@ -97,7 +110,7 @@ class Service:
         RefusedError
             Too many questions wait, or this one takes longer than the time-out.
         """
-        key = (question, form, _hashable(arguments))
+        key = self.key(question, arguments, form)
         kept = self.at_hand(key)
         if kept is not None:
             return kept
@@ -108,6 +121,22 @@ class Service:
             flight.add_done_callback(functools.partial(self._landed, key))
         # A visitor who leaves takes nobody else's answer along.
         return await asyncio.shield(flight)
+
+    def in_the_same_words(self, path: str, query: bytes) -> Reply | None:
+        """The reply to what has been asked in these very words, if it still holds."""
+        key = self._words.get((path, query))
+        return None if key is None else self.at_hand(key)
+
+    async def send(self, request: Request, key: Hashable, reply: Reply) -> Response:
+        """`reply` as the response to `request`, compressed in a thread where that is wanted."""
+        if reply.to_pack(request.scope):
+            await self.run(lambda progress: reply.pack())
+        words = (request.scope["path"], request.scope["query_string"])
+        if request.method == "GET" and len(words[1]) <= LONGEST_WORDS:
+            self._words[words] = key
+            if len(self._words) > MOST_WORDS:
+                self._words.popitem(last=False)
+        return Sent(reply)
 
     async def run(self, function: Callable[..., T], *arguments: Any, timeout: float | None = None) -> T:
         """`function` of `arguments` in a thread, with a progress that ends it when its time is over."""
@@ -144,9 +173,7 @@ class Service:
             # The first question for a symbol stores its bars, and what it answers stands on them.
             version, change = store.data_version(), store.last_change()
             found: Answer = ask(self.desk, question, progress=progress, **arguments)
-            reply = reply_of(found, form, address=address)
-            reply.pack()
-            return reply, version, change
+            return reply_of(found, form, address=address), version, change
 
         reply, version, change = await self.run(answer)
         self.keep(key, reply, version, change, SECONDS_KEPT.get(question, SECONDS_KEPT_ELSE))

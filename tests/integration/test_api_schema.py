@@ -53,12 +53,14 @@ def check_operations(api, shared_desk, total: int) -> int:
                 query["symbols"] = "AAPL,XOM"
             if not real and isinstance(body, dict) and isinstance(body.get("symbols"), list):
                 body["symbols"] = ["AAPL", "XOM", "JPM"]
-            if "leaderboard" in case.path:
+            if case.path == "/volatility":
+                query |= {"models": "rolling", "origins": 40, "wait": 0}
+            elif "leaderboard" in case.path:
                 # What is drawn is the question, not the machine's patience.
                 query |= {"models": "naive", "origins": 40, "wait": 0}
             elif "backtest" in case.path:
                 query["wait"] = 0
-            elif "prediction" in case.path and not real:
+            elif case.path in ("/prediction", "/explain") and not real:
                 query["model"] = "naive"
             case.query = query
             asked += 1
