@@ -956,7 +956,7 @@ class Desk:
         interval, asked_for = about["interval"], benchmark != DEFAULT_BENCHMARK
         try:
             instrument = self.market.instrument(benchmark)
-        except UnknownSymbolError:
+        except (UnknownSymbolError, ProviderError):
             if asked_for:
                 raise
             return None
