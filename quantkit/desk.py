@@ -14,7 +14,7 @@ from weakref import WeakSet
 import pandas as pd
 
 from quantkit.core.calendars import check_period, parse_time, period_start, periods_per_year
-from quantkit.core.errors import DataError, StoreError, UnknownSymbolError, UsageError
+from quantkit.core.errors import DataError, ProviderError, StoreError, UnknownSymbolError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
