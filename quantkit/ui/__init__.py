@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from quantkit.ui.charts.candles import CandleChart
     from quantkit.ui.charts.explanation import ExplanationBars
     from quantkit.ui.charts.fan import FanChart
+    from quantkit.ui.charts.frontier import FrontierChart
     from quantkit.ui.charts.heatmap import CorrelationMap
     from quantkit.ui.charts.histogram import ReturnsHistogram
     from quantkit.ui.charts.lines import (
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from quantkit.ui.page import Page, query_string
     from quantkit.ui.panels import NowPanel
     from quantkit.ui.parts import AnswerPanel, page_tools
+    from quantkit.ui.portfolio_figures import AllocationTiles, BacktestTable, SymbolChips, WeightTable
+    from quantkit.ui.portfolio_layout import portfolio_panels
+    from quantkit.ui.portfolio_query import PORTFOLIO_OBJECTIVES, REBALANCES
+    from quantkit.ui.portfolio_state import PortfolioState
     from quantkit.ui.prediction_figures import (
         ExplanationWords,
         ForecastTiles,
@@ -74,6 +79,15 @@ if TYPE_CHECKING:
     from quantkit.ui.tables import Watchlist
 
 _HOMES = {
+    "PORTFOLIO_OBJECTIVES": "portfolio_query",
+    "REBALANCES": "portfolio_query",
+    "PortfolioState": "portfolio_state",
+    "FrontierChart": "charts.frontier",
+    "AllocationTiles": "portfolio_figures",
+    "BacktestTable": "portfolio_figures",
+    "SymbolChips": "portfolio_figures",
+    "WeightTable": "portfolio_figures",
+    "portfolio_panels": "portfolio_layout",
     "Action": "controls",
     "AnswerPanel": "parts",
     "CandleChart": "charts.candles",
@@ -94,6 +108,7 @@ _HOMES = {
     "IntervalButtons": "controls",
     "LEVELS": "risk_state",
     "METHODS": "risk_state",
+    "Menu": "prediction_layout",
     "MethodTable": "risk_figures",
     "MonthTable": "risk_figures",
     "NowPanel": "panels",
@@ -108,7 +123,6 @@ _HOMES = {
     "RiskHeading": "risk_figures",
     "RiskState": "risk_state",
     "RiskTiles": "risk_figures",
-    "Menu": "prediction_layout",
     "RollingChart": "charts.lines",
     "SignedBars": "charts.signed_bars",
     "SortableTable": "sortable",
@@ -142,8 +156,12 @@ _HOMES = {
 __all__ = [
     "LEVELS",
     "METHODS",
+    "PORTFOLIO_OBJECTIVES",
+    "REBALANCES",
     "Action",
+    "AllocationTiles",
     "AnswerPanel",
+    "BacktestTable",
     "CandleChart",
     "Chip",
     "Choice",
@@ -158,8 +176,10 @@ __all__ = [
     "FanChart",
     "Fault",
     "ForecastTiles",
+    "FrontierChart",
     "GridScreen",
     "IntervalButtons",
+    "Menu",
     "MethodTable",
     "MonthTable",
     "NowPanel",
@@ -167,6 +187,7 @@ __all__ = [
     "OverlayChips",
     "Page",
     "PercentField",
+    "PortfolioState",
     "PredictionState",
     "RangeButtons",
     "RecordTable",
@@ -179,12 +200,12 @@ __all__ = [
     "SortableTable",
     "Standings",
     "StepButtons",
-    "Menu",
     "StepTable",
     "StockScreen",
     "StockState",
     "StressTable",
     "Switch",
+    "SymbolChips",
     "TextField",
     "TrainPanel",
     "UnderwaterChart",
@@ -195,10 +216,12 @@ __all__ = [
     "WalkChart",
     "Watchlist",
     "WealthChart",
+    "WeightTable",
     "Words",
     "csv_export",
     "exports",
     "page_tools",
+    "portfolio_panels",
     "prediction_panels",
     "query_string",
     "risk_panels",

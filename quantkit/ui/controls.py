@@ -126,6 +126,8 @@ class NumberField(widgets.BoundedFloatText):
         super().__init__(description=label, value=value, min=low, max=high, step=step, tooltip=tooltip or label,
                          continuous_update=False)  # fmt: skip
         self.add_class("qk-field").add_class("qk-number")
+        if high > 1e6:
+            self.add_class("qk-money")
 
 
 class CountField(widgets.BoundedIntText):
@@ -144,23 +146,45 @@ class PercentField(NumberField):
     ----------
     decimal : float
         The same as a decimal; link to this one.
+    shown : bool
+        Whether it matters now.
     """
 
     decimal = t.Float(0.0)
+    shown = t.Bool(True)
 
     def __init__(self, label: str, decimal: float, low: float, high: float, **options: Any) -> None:
         super().__init__(f"{label} %", decimal * 100.0, low * 100.0, high * 100.0, **options)
         self.decimal = decimal
         self.observe(lambda change: self.set_trait("decimal", round(self.value / 100.0, 10)), "value")
         self.observe(lambda change: self.set_trait("value", round(self.decimal * 100.0, 8)), "decimal")
+        self.observe(lambda change: setattr(self.layout, "display", None if self.shown else "none"), "shown")
 
 
 class TextField(widgets.Text):
-    """A line of text that is taken when it is finished."""
+    """A line of text that is taken when it is finished.
 
-    def __init__(self, label: str, placeholder: str = "", tooltip: str = "") -> None:
+    Parameters
+    ----------
+    clears : bool
+        Whether it is empty again once it was taken.
+    """
+
+    def __init__(self, label: str, placeholder: str = "", tooltip: str = "", *, clears: bool = False) -> None:
         super().__init__(description=label, placeholder=placeholder, tooltip=tooltip or label, continuous_update=False)
         self.add_class("qk-field").add_class("qk-text")
+        self._clears = clears
+
+    def on_given(self, take: Callable[[str], object]) -> None:
+        """Call `take` with what was entered."""
+
+        def given(change: Any) -> None:
+            if change.new:
+                if self._clears:
+                    self.value = ""
+                take(change.new)
+
+        self.observe(given, "value")
 
 
 class CsvUpload(widgets.FileUpload):
