@@ -9,6 +9,8 @@ from quantkit.forecast.naive import Drift, Naive
 from quantkit.forecast.arima import Arima  # isort: skip
 from quantkit.forecast.sarima import Sarima  # isort: skip
 from quantkit.forecast.trees import Forest, Xgboost  # isort: skip
+from quantkit.forecast.recurrent import Gru, Lstm  # isort: skip
+from quantkit.forecast.blend import Blend  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
 from quantkit.forecast.explain import Contribution, Explanation, explain
 from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
@@ -26,6 +28,7 @@ __all__ = [
     "Arima",
     "Auto",
     "Band",
+    "Blend",
     "Contender",
     "Contribution",
     "Drift",
@@ -34,8 +37,10 @@ __all__ = [
     "ForecastStep",
     "Forecaster",
     "Forest",
+    "Gru",
     "Hindcast",
     "Leaderboard",
+    "Lstm",
     "Naive",
     "PublishedStep",
     "Sarima",

@@ -78,6 +78,8 @@ class Direct(Forecaster):
 
     refit_every: ClassVar[int] = 250
     minimum: ClassVar[int] = 100
+    #: Rows before the first complete one.
+    warm_up: ClassVar[int] = WARM_UP
     belief_: np.ndarray
 
     def __init__(self, window: int = 2500) -> None:
@@ -105,8 +107,8 @@ class Direct(Forecaster):
         ahead = np.concatenate([returns, np.full(STEPS, np.nan)])
         raw = np.column_stack([ahead[step : step + len(returns)] for step in range(1, STEPS + 1)])
         outcomes = np.clip(raw / scale[:, None], -_CLIP, _CLIP)
-        usable = np.flatnonzero(~(np.isnan(outcomes).any(axis=1) | np.isnan(inputs).any(axis=1)))[-self.window :]
-        if len(usable) < self.minimum - WARM_UP - STEPS:
+        usable = np.flatnonzero(~np.isnan(outcomes).any(axis=1) & _complete(inputs))[-self.window :]
+        if len(usable) < self.minimum - self.warm_up - STEPS:
             raise DataError(
                 f"{self._name()}: {len(bars)} bars hold {len(usable)} rows to learn from; "
                 f"at least {self.minimum} bars of moving prices are needed"
@@ -140,18 +142,17 @@ class Direct(Forecaster):
         contributions[:steps] = (shares * factor[:, None])[:steps]
         flat = np.zeros(horizon)
         flat[:steps] = (base * factor)[:steps]
-        return Attribution(base=flat, features=self._names(), values=self._values, contributions=contributions)
+        return Attribution(base=flat, features=self._names(), values=self._values(), contributions=contributions)
 
     def _stand(self, inputs: np.ndarray, scale: np.ndarray) -> Self:
         self._here, self._scale = inputs[-1:], scale[-1:]
-        self._values = self._here[0]
         return self
 
     def _paths(self, inputs: np.ndarray, scale: np.ndarray, horizon: int) -> np.ndarray:
         paths = np.zeros((len(inputs), horizon))
         steps = min(horizon, STEPS)
         # A row without features (a price that has not moved yet) expects no change.
-        known = ~np.isnan(inputs.reshape(len(inputs), -1)).any(axis=1)
+        known = _complete(inputs)
         if known.any():
             said = self._forecast(inputs[known]) * self.belief_ * scale[known, None]
             paths[known, :steps] = said[:, :steps]
@@ -164,5 +165,13 @@ class Direct(Forecaster):
     def _names(self) -> tuple[str, ...]:
         return tuple(FEATURES)
 
+    def _values(self) -> np.ndarray:
+        return np.asarray(self._here[0])
+
     def _name(self) -> str:
         return type(self).__name__.lower()
+
+
+def _complete(inputs: np.ndarray) -> np.ndarray:
+    """Rows without a missing number, shape (n,)."""
+    return ~np.isnan(inputs).any(axis=tuple(range(1, inputs.ndim)))

@@ -12,7 +12,7 @@ from quantkit.forecast.base import Composite
 from quantkit.forecast.intervals import calibrate
 from quantkit.forecast.walk import plan_walk, walk_models
 
-MODELS = [pytest.param(name, marks=pytest.mark.proof) if FORECASTERS[name].heavy else name for name in FORECASTERS]
+MODELS = list(FORECASTERS)
 HORIZON = 3
 
 
