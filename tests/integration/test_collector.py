@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import truth_provider
+from pydantic import SecretStr
 from truth_provider import SYMBOLS, Truth
 
 from quantkit.core.errors import UsageError, VendorDownError
@@ -339,3 +340,40 @@ def test_under_the_replay_provider_every_face_says_so(settings):
             work.join(60)
         assert set(seen) == {"AZN.L", "9988.HK"}
         assert seen["AZN.L"].date() == seen["9988.HK"].date()
+
+
+def test_massives_own_client_feeds_it_minutes_through_a_dropped_connection(settings):
+    from standins.massive import MassiveStandin
+    from standins.truth import Truth as Listings
+
+    from quantkit.data import PROVIDERS
+
+    minute = pd.Timestamp.now("UTC").floor("min") - pd.Timedelta(minutes=30)
+    with MassiveStandin(Listings.of("AAPL")) as massive:
+        live = settings.model_copy(
+            update={
+                "provider": ("massive",), "massive_api_key": SecretStr(massive.key), "massive_url": massive.url,
+                "massive_stream_url": massive.stream_url, "massive_per_minute": 1000,
+            }
+        )  # fmt: skip
+        stop = threading.Event()
+        with Store.open(live) as store:
+            collector = Collector(live, store, PROVIDERS["massive"](live), ["AAPL"])
+            work = threading.Thread(target=lambda: collector.stream(stop))
+            work.start()
+            try:
+                for number in range(4):
+                    massive.stream.wait_for("AAPL")
+                    at = minute + pd.Timedelta(minutes=number)
+                    massive.send_minute("AAPL", at, (10.0 + number, 20.0, 5.0, 11.0, 100.0))
+                    until(lambda number=number: count(store, "AAPL") == number + 1)
+                    if number == 1:
+                        massive.stream.drop()
+                        massive.stream.wait_for_connections(2)
+                found = store.bars("AAPL", "1m")
+            finally:
+                stop.set()
+                work.join(60)
+            assert found["open"].tolist() == [10.0, 11.0, 12.0, 13.0]
+            assert found.index[0] == minute
+            assert not store.runs.table("collect")["message"].str.contains(massive.key).any()
