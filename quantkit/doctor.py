@@ -105,6 +105,31 @@ def _data(settings: Settings) -> Check:
     )
 
 
+def _vendors(settings: Settings) -> Check:
+    """Which vendors are used, with what is left of their allowance; asks none of them."""
+    from quantkit.data.base import PROVIDERS
+    from quantkit.data.vendor import Vendor
+
+    said, state = [], "fine"
+    for provider in (PROVIDERS[name](settings) for name in settings.provider):
+        if not isinstance(provider, Vendor):
+            continue
+        missing = provider.key_setting and not any(
+            each is not None and each.get_secret_value() for each in provider.secrets()
+        )
+        circuit = provider.circuit.state()
+        if missing:
+            state = "failed"
+            said.append(f"{provider.name} needs a key: set {provider.key_setting}")
+            continue
+        if circuit.is_open or circuit.failures:
+            state = "note" if state == "fine" else state
+        limit = provider.limits()[-1]
+        left = f"{provider.pace.left()} of {limit.count} requests left in {limit.seconds:g} s"
+        said.append(f"{provider.name}: {circuit.in_words()}, {left}")
+    return Check(state, "vendors", "; ".join(said) or "none in use: no network is needed")  # type: ignore[arg-type]
+
+
 def _workers(settings: Settings) -> Check:
     if not settings.scheduler:
         return Check("note", "workers", "no scheduler set: questions are answered in the process that asks them")
@@ -135,12 +160,22 @@ def _access(settings: Settings) -> Check:
     return Check("fine", "access", "token set" if settings.token else "no token: loopback only")
 
 
+def _api(settings: Settings) -> Check:
+    from quantkit.api.guard import Keys
+
+    keys = Keys(None if settings.api_keys is None else settings.api_keys.get_secret_value())
+    who = repr(keys).strip("<>") if keys else "no keys: loopback only"
+    return Check("fine", "api", f"{who}; quantkit api serves on port {settings.api_port}, its manual at /docs")
+
+
 _OF_SETTINGS: dict[str, Callable[[Settings], Check]] = {
     "store": _store,
     "bus": _bus,
     "collector": _collector,
+    "vendors": _vendors,
     "data": _data,
     "workers": _workers,
     "dashboards": _dashboards,
     "access": _access,
+    "api": _api,
 }

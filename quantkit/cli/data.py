@@ -46,30 +46,35 @@ def data_export(
 
 @app.command("check")
 def data_check(symbol: Symbol, interval: Interval = "1d") -> None:
-    """Print the state of a symbol: range, gaps against its exchange's calendar, repairs, quarantine."""
-    from quantkit.core.calendars import sessions_between
-    from quantkit.core.sessions import session_labels
+    """Print the state of a symbol: range, sources, gaps against its exchange's calendar, repairs, quarantine, flags."""
+    from quantkit.data.inspection import inspect
 
     with open_desk() as desk:
-        bars = desk.history(symbol, period="max", interval=interval)  # type: ignore[arg-type]
-        about = bars.attrs
-        quarantine = desk.store.quarantine(about["symbol"])
-        repairs = desk.store.repairs(about["symbol"])
-    held = bars.index if interval == "1d" else session_labels(bars.index, about["calendar"]).unique()
-    expected = sessions_between(held[0], held[-1], about["calendar"])
-    gaps = expected.difference(held)
+        about = desk.history(symbol, period="max", interval=interval).attrs  # type: ignore[arg-type]
+        found = inspect(desk.store, about["symbol"], interval, calendar=about["calendar"])  # type: ignore[arg-type]
+    bars = found.bars
     table = new_table(
-        f"{about['symbol']}  {about['name']}  {interval} from {about['source']}", [("", "left"), ("", "left")]
+        f"{about['symbol']}  {about['name']}  {interval} from {about['source']} ({about['status']})",
+        [("", "left"), ("", "left")],
+        caption=about.get("note", ""),
     )
     table.add_row("range", f"{when(bars.index[0], interval)} to {when(bars.index[-1], interval)}, {len(bars):,} bars")
-    shown = ", ".join(f"{gap:%Y-%m-%d}" for gap in gaps[:5]) + (" ..." if len(gaps) > 5 else "")
+    table.add_row("sources", ", ".join(f"{source}: {count:,} bars" for source, count in found.sources.items()))
+    shown = ", ".join(f"{gap:%Y-%m-%d}" for gap in found.gaps[:5]) + (" ..." if len(found.gaps) > 5 else "")
     table.add_row(
-        "gaps", f"{len(gaps)} of {len(expected):,} {about['calendar']} sessions{': ' + shown if shown else ''}"
+        "gaps",
+        f"{len(found.gaps)} of {found.sessions:,} {about['calendar']} sessions{': ' + shown if shown else ''}",
     )
-    for row in repairs.itertuples():
-        table.add_row("repaired", f"{row.rule}: {row.count}")
-    for rule, rows in quarantine.groupby("rule"):
-        table.add_row("quarantined", f"{rule}: {len(rows)}, the first: {rows['reason'].iloc[0]}")
+    if interval == "1m":
+        table.add_row("absent", f"{found.absent:,} minutes of the other sessions: no trade, or not sent")
+    for row in found.repairs.itertuples():
+        table.add_row("repaired", f"{row.rule}: {row.count} (from {row.source})")
+    for rule, rows in found.quarantine.groupby("rule"):
+        first = rows.iloc[0]
+        table.add_row("quarantined", f"{rule}: {len(rows)}, the first: {first['reason']}: {first['text']}")
+    for rule, rows in found.flags.groupby("rule"):
+        dates = ", ".join(when(time, interval) for time in rows["time"][:3]) + (" ..." if len(rows) > 3 else "")
+        table.add_row("flagged", f"{rule}: {len(rows)} ({dates}): {rows['reason'].iloc[0]}")
     print_table(table)
 
 

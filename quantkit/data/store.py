@@ -245,6 +245,14 @@ class Store:
             first, last, count = connection.execute(wanted).one()
         return None if first is None else (sql.stamp(first), sql.stamp(last), int(count))
 
+    def bar_sources(self, symbol: str, interval: Interval = "1d") -> dict[str, int]:
+        """How many of the bars that stand came from each source."""
+        table = tables.bars
+        of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
+        wanted = sa.select(table.c.source, sa.func.count()).where(of).group_by(table.c.source).order_by(table.c.source)
+        with self._database.read() as connection:
+            return {row[0]: int(row[1]) for row in connection.execute(wanted)}
+
     def bar_history(self, symbol: str, interval: Interval = "1d") -> pd.DataFrame:
         """Every version of a bar that was replaced.
 
