@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import quantkit
+from quantkit.api import alerts
 from quantkit.api.guard import Guard, Keys, Rate, Traffic
 from quantkit.api.jobs import Jobs
 from quantkit.api.problems import MEDIA_TYPE, Problem, RefusedError, problem_of
@@ -85,6 +86,7 @@ def create_app(
     )  # fmt: skip
     app.state.traffic = traffic
     app.include_router(router)
+    app.include_router(alerts.router)
     _handle_errors(app)
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.add_api_route("/docs", lambda: _manual(app), include_in_schema=False)

@@ -52,6 +52,7 @@ class _Kept:
     version: int
     change: int
     until: float
+    moves: bool
 
 
 class Service:
@@ -86,8 +87,8 @@ class Service:
             return None
         version = self.desk.store.data_version()
         if version != kept.version:
-            # Most of what is committed are answers and progress; only bars change what is answered.
-            if self.desk.store.last_change() != kept.change:
+            # Most of what is committed are answers and progress; a bar that is forming moves the price alone.
+            if kept.moves or self.desk.store.last_change() != kept.change:
                 return None
             kept.version = version
         self._kept.move_to_end(key)
@@ -155,13 +156,15 @@ class Service:
             said = f"no answer within {timeout or self.timeout:g} s; ask for less, or again later"
             raise RefusedError(Problem.own("timeout", said, headers={"Retry-After": "5"})) from None
 
-    def keep(self, key: Hashable, reply: Reply, version: int, change: int, seconds: float) -> None:
-        """Keep `reply` as of the store's `version` and last `change`."""
+    def keep(
+        self, key: Hashable, reply: Reply, version: int, change: int, seconds: float, *, moves: bool = False
+    ) -> None:
+        """Keep `reply` as of the store's `version` and last `change`; one that `moves` is old after any commit."""
         if reply.size > LARGEST_KEPT:
             return
         before = self._kept.pop(key, None)
         self._kept_bytes += reply.size - (before.reply.size if before else 0)
-        self._kept[key] = _Kept(reply, version, change, monotonic() + seconds)
+        self._kept[key] = _Kept(reply, version, change, monotonic() + seconds, moves)
         while self._kept_bytes > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= oldest.reply.size
@@ -176,7 +179,8 @@ class Service:
             return reply_of(found, form, address=address), version, change
 
         reply, version, change = await self.run(answer)
-        self.keep(key, reply, version, change, SECONDS_KEPT.get(question, SECONDS_KEPT_ELSE))
+        seconds = SECONDS_KEPT.get(question, SECONDS_KEPT_ELSE)
+        self.keep(key, reply, version, change, seconds, moves=question in SECONDS_KEPT)
         return reply
 
     def _landed(self, key: Hashable, flight: asyncio.Task[Reply]) -> None:

@@ -2,8 +2,12 @@
 
 import io
 import json
+import re
+import shlex
+import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -422,6 +426,25 @@ def test_the_manual_is_complete_and_fetches_nothing(api):
         assert f'id="form-{name}"' in text
     hostile = json.loads(json.dumps(document).replace("Latest price", "<script>alert(1)</script>"))
     assert "<script" not in page(hostile)
+
+
+def test_the_readmes_examples_return_what_the_desk_says(api, shared_desk):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    commands = re.findall(r"^ *(curl (?!-N).*http://127\.0\.0\.1:8000/.*)$", text, re.MULTILINE)
+    assert len(commands) >= 6
+    found = {}
+    for command in commands:
+        words = shlex.split(command.replace("http://127.0.0.1:8000", str(api.base_url)))
+        done = subprocess.run([*words, "-sS", "--fail", "--noproxy", "*"], capture_output=True, text=True, check=True)
+        found[re.search(r"8000/([a-z/]+)", command)[1]] = done.stdout
+    bodies = {name: json.loads(said) for name, said in found.items() if name != "history"}
+    assert bodies["price"]["close"] == shared_desk.quote("AAPL").close
+    assert bodies["prediction"]["fingerprint"] == shared_desk.predict("AAPL").fingerprint
+    assert bodies["risk"]["fingerprint"] == shared_desk.risk("AAPL").fingerprint
+    assert bodies["leaderboard"]["fingerprint"] == shared_desk.leaderboard("AAPL", ["naive", "drift"]).fingerprint
+    allocation = shared_desk.optimize(FOUR, capital=100_000.0)
+    assert bodies["portfolio/optimize"]["fingerprint"] == allocation.fingerprint
+    assert found["history"].splitlines()[-1].startswith("2023-09-21T00:00:00+00:00,174.55")
 
 
 def test_settings_say_what_is_wrong_without_the_keys(monkeypatch):
