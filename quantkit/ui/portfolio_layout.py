@@ -32,8 +32,8 @@ def portfolio_panels(state: PortfolioState, page: Page, **parts: Any) -> list[wi
             "Efficient frontier", [parts["frontier"]], questions=[state.frontier], area="qk-wide",
             tools=exports(parts["frontier"], page),
             help="Portfolios of least volatility for each expected return, traced exactly along the critical "
-            "line (solved point by point with turnover, costs or cash). Dashed: the tangency portfolio mixed with lending or "
-            "borrowing at the risk-free rate. Click the curve, or walk it with the arrow keys and press Enter.",
+            "line (solved point by point with turnover, costs or cash). Dashed: the tangency portfolio mixed with "
+            "lending or borrowing at the risk-free rate. Click the curve, or walk it with the arrow keys; Enter takes.",
         ),
         AnswerPanel(
             "Weights", [parts["weights"]], questions=[state.allocation], area="qk-narrow",

@@ -149,7 +149,9 @@ class RiskTiles(widgets.HTML):
         unit = ("session" if daily else "minute") + ("s" if report.horizon > 1 else "")
         over = f"{method} · {report.horizon} {unit}"
         money = [
-            f"{signed(figures[method])} {report.currency}" if figures[method] == figures[method] else "no position given"
+            f"{signed(figures[method])} {report.currency}"
+            if figures[method] == figures[method]
+            else "no position given"
             for figures in (report.value_at_risk_currency, report.expected_shortfall_currency)
         ]
         deepest = report.drawdowns[0] if report.drawdowns else None

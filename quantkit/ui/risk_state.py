@@ -182,8 +182,7 @@ class RiskState(ScreenState):
         for question in (self.report, self.history):
             question.observe(lambda change: self._waited(), "busy")
         self.history.observe(lambda change: self._arrived(), "answer")
-        for question in (self.report, self.history):
-            question.observe(lambda change: self._refused(change.new), "error")
+        self.history.observe(lambda change: self._refused(change.new), "error")
 
     @t.validate("symbol")
     def _check_symbol(self, proposal: Any) -> str:

@@ -78,7 +78,7 @@ class FrontierChart(Chart):
             widest = max(frame["volatility"].max(), 1e-6)
             lowest = min(frame["volatility"].min(), curve["volatility"].iloc[0])
             gap = (widest - lowest) * 0.12 or widest * 0.1
-            self.x.min, self.x.max = max(lowest - gap, 0.0), widest + gap
+            self.x.min, self.x.max = max(lowest - gap, 0.0), widest + 1.6 * gap
             self._span(float(frame["expected_return"].min()), float(frame["expected_return"].max()), pad=0.12)
             ticks = price_ticks(self.x.min, self.x.max, 6)
             self.x_axis.tick_format, self.x_axis.tick_values = self.scaling.form(ticks), ticks
