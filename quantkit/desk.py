@@ -153,6 +153,8 @@ class Desk:
         interval: Interval = "1d",
         adjusted: bool = True,
         as_of: When = None,
+        *,
+        forming: bool = False,
     ) -> pd.DataFrame:
         """Bars of one symbol.
 
@@ -168,6 +170,8 @@ class Desk:
             True: in today's share units, dividends in ``adj_close``. False: as traded on the day, splits undone.
         as_of : date, datetime or text, optional
             Answer as the store stood at that moment.
+        forming : bool
+            Also the bar after the last that a stream is forming, where there is one: to look at, not to compute with.
 
         Returns
         -------
@@ -195,6 +199,8 @@ class Desk:
             if newest is not None:
                 first = period_start(period, newest, instrument.calendar)
         bars = self.market.bars(instrument.symbol, interval, start=first, end=last, as_of=known)
+        if forming and known is None and last is None:
+            bars = self.market.with_forming(bars)
         return bars if adjusted else self.market.as_traded(bars)
 
     def indicators(
@@ -226,7 +232,10 @@ class Desk:
         """
         from quantkit.core.indicators import indicators
 
-        return indicators(self.history(symbol, period="max", interval=interval, as_of=as_of), names)
+        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
+        found = indicators(bars, names)
+        found.attrs = {name: bars.attrs[name] for name in ("symbol", "interval")}
+        return found
 
     def prices(
         self,

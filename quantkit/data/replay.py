@@ -161,7 +161,9 @@ def rewind(settings: Settings, store: Store, symbols: Sequence[str], *, again: b
         if held is not None and not again and session.index[0] <= held[1] < session.index[-1]:
             start[symbol] = session.index[session.index.searchsorted(held[1], side="right")]
             continue
-        market.ensure(symbol, "1m")
+        # The days too: fetched later, they would name the sample as the source of what is being replayed.
+        for interval in market.instrument(symbol).intervals:
+            market.ensure(symbol, interval)
         instrument = store.instrument(symbol)
         assert instrument is not None
         # The name first: whoever sees the minutes go must see why.

@@ -36,6 +36,8 @@ class NowPanel(widgets.VBox):
     quote, instrument, forecast : Quote, Instrument, Forecast or None
     bars : DataFrame or None
         The symbol's history, for the range of 52 weeks.
+    risk : RiskReport or None
+        For the value at risk of the next bar.
     forecasting : bool
     forecast_error : str
         Stands where the forecast would have been, with a button that calls the handlers of :meth:`on_retry`.
@@ -48,6 +50,7 @@ class NowPanel(widgets.VBox):
     forecasting = t.Bool(False)
     forecast_error = t.Unicode("")
     show_forecast = t.Bool(True)
+    risk = t.Any(None, allow_none=True)
 
     def __init__(self) -> None:
         self._quote, self._forecast, self._session = widgets.HTML(), widgets.HTML(), widgets.HTML()
@@ -58,7 +61,7 @@ class NowPanel(widgets.VBox):
         self.observe(lambda change: self._show_quote(), ["quote", "instrument"])
         self.observe(
             lambda change: self._show_forecast(),
-            ["forecast", "forecasting", "forecast_error", "show_forecast", "quote"],
+            ["forecast", "forecasting", "forecast_error", "show_forecast", "quote", "risk"],
         )
 
     def on_retry(self, act: Any) -> None:
@@ -78,7 +81,8 @@ class NowPanel(widgets.VBox):
         elif self.forecast_error:
             self._forecast.value = notice(self.forecast_error, "fault")
         elif self.forecast is not None and self.forecast.symbol == self.quote.symbol:
-            self._forecast.value = forecast_html(self.forecast, self._zone, self.quote)
+            risk = self.risk if getattr(self.risk, "symbol", "") == self.forecast.symbol else None
+            self._forecast.value = forecast_html(self.forecast, self._zone, self.quote, risk)
         else:
             self._forecast.value = _waiting(self.forecasting)
 
@@ -106,10 +110,11 @@ def quote_html(quote: Any, instrument: Any) -> str:
     )
 
 
-def forecast_html(forecast: Any, zone: str = "UTC", quote: Any = None) -> str:
+def forecast_html(forecast: Any, zone: str = "UTC", quote: Any = None, risk: Any = None) -> str:
     """What is expected of the next bar, and a sentence on whether that has ever been better than no change.
 
-    Where it does not stand on the bar of `quote`, it says which one.
+    Where it does not stand on the bar of `quote`, it says which one. Its value at risk is that of `risk`, a dash until
+    that has come.
     """
     digits = price_decimals(forecast.currency, forecast.last_price)
     step = forecast.steps[0]
@@ -126,6 +131,7 @@ def forecast_html(forecast: Any, zone: str = "UTC", quote: Any = None) -> str:
         ("Next session" if forecast.interval == "1d" else "Next bar", escape(when), "what the forecast is for"),
         (f"{forecast.level:.0%} interval", f"{price(step.lower, digits)} – {price(step.upper, digits)}", ""),
         ("Predicted volatility", percent(forecast.predicted_volatility), "standard deviation of the next bar's return"),
+        ("VaR 95%", *_value_at_risk(risk, digits)),
         (
             "Trend",
             f"<span class='{kind}'>{escape(edge)} {forecast.trend_probability:.0%}</span>",
@@ -142,6 +148,14 @@ def forecast_html(forecast: Any, zone: str = "UTC", quote: Any = None) -> str:
         f"<dl class='qk-figures' data-qk-forecast='{escape(forecast.model)}'>{_rows(rows)}</dl>"
         f"<p class='qk-note'>{said}{escape(covered)}</p>"
     )
+
+
+def _value_at_risk(risk: Any, digits: int) -> tuple[str, str]:
+    if risk is None or not math.isfinite(risk.value_at_risk_95):
+        return MISSING, "what one share held long loses at most in 19 of 20 such bars"
+    said = f"what one share held long loses at most in 19 of 20 such bars, by {risk.value_at_risk_method}"
+    figure = f"{signed(risk.value_at_risk_95, digits)} ({percent(risk.value_at_risk_95_return, sign=True)})"
+    return f"<span data-qk-var>{figure}</span>", said
 
 
 def session_html(quote: Any, bars: pd.DataFrame | None) -> str:
@@ -171,7 +185,7 @@ def notice(text: str, kind: str = "hint") -> str:
 
 
 def _waiting(busy: bool) -> str:
-    names = ("Predicted next", "Next session", "95% interval", "Predicted volatility", "Trend")
+    names = ("Predicted next", "Next session", "95% interval", "Predicted volatility", "VaR 95%", "Trend")
     mark = "<i class='qk-busy'></i>" if busy else MISSING
     rows = _rows([(name, mark, "") for name in names])
     said = "Working out the forecast and its record …" if busy else "No forecast."

@@ -49,15 +49,27 @@ class Question(t.HasTraits):
         self.name = name
         self._background = background
         self._question: Callable[[Progress], Any] | None = None
+        self._next: Callable[[Progress], Any] | None = None
         self._began = 0.0
 
     def ask(self, question: Callable[[Progress], Any]) -> None:
         """Have `question` answered; what was asked before is withdrawn."""
-        self._question = question
+        self._question, self._next = question, None
         self._began = time.monotonic()
         with self.hold_trait_notifications():
             self.busy, self.error, self.share, self.said = True, "", 0.0, ""
         self._background.ask(self.name, question, self._arrived, self._refused, self._told)
+
+    def refresh(self, question: Callable[[Progress], Any]) -> None:
+        """Ask `question` because the market has moved: what is being worked out is let come first.
+
+        However often it is called, one question runs and the newest waits; withdrawing instead would never let a slow
+        answer arrive.
+        """
+        if self.busy:
+            self._next = question
+        else:
+            self.ask(question)
 
     def again(self) -> None:
         """Ask once more."""
@@ -75,7 +87,7 @@ class Question(t.HasTraits):
     def clear(self) -> None:
         """Have neither question nor answer."""
         self._background.forget(self.name)
-        self._question = None
+        self._question = self._next = None
         with self.hold_trait_notifications():
             self.busy, self.error, self.said, self.answer = False, "", "", None
 
@@ -83,10 +95,17 @@ class Question(t.HasTraits):
         with self.hold_trait_notifications():
             self.busy, self.error, self.said, self.share = False, "", "", 1.0
         self.answer = answer
+        self._go_on()
 
     def _refused(self, why: str) -> None:
         with self.hold_trait_notifications():
             self.busy, self.said, self.error = False, "", sentence_of(why)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        waiting, self._next = self._next, None
+        if waiting is not None:
+            self.ask(waiting)
 
     def _told(self, progress: tuple[int, int, str]) -> None:
         done, total, doing = progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,8 +14,10 @@ from quantkit.core.indicators import INDICATORS
 from quantkit.core.progress import Progress
 from quantkit.core.schema import INTERVALS, Interval, check_symbol
 from quantkit.ui.background import Background, in_words
+from quantkit.ui.live import Live
 from quantkit.ui.page import MAX_SYMBOLS
 from quantkit.ui.query import StockQuery, check_overlays
+from quantkit.ui.question import Question
 from quantkit.ui.screen_state import ScreenState, pill_words, sentence_of
 
 if TYPE_CHECKING:
@@ -81,6 +83,10 @@ class StockState(ScreenState):
     busy, forecasting : bool
         Bars, or a forecast, are being waited for.
     watch : tuple of WatchRow
+    risk : RiskReport or None
+        Of the shown series: what one share may lose in the next bar.
+    visible : bool
+        Whether anybody sees the page; one that nobody sees is told of the market every few seconds only.
     kept_watchlist : list of str or None
         What the page should keep until the next visit: the watchlist once somebody has chosen it. The default that a
         new kernel begins with must not overwrite what the page remembers.
@@ -106,12 +112,19 @@ class StockState(ScreenState):
     watch_error = t.Unicode("")
     forecasting = t.Bool(False)
     watch = t.Tuple()
+    risk = t.Any(None, allow_none=True)
+    visible = t.Bool(True)
 
     def __init__(self, desk: Desk, *, background: Background | None = None, default: StockQuery | None = None) -> None:
         super().__init__(desk, background)
         self.default = default or StockQuery(symbol=_first(desk.settings.watchlist))
         self._asked = ("", "")
         self._faults: list[str] = []
+        self.live = Live(desk, self._heard)
+        self._newer, self._risk = Question(self.background, "newer bars"), Question(self.background, "risk")
+        self._newer.observe(lambda change: self._grown(change.new), "answer")
+        self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
+        self._forecast_due = False
         with self._settle():
             self._take(self.default)
             self.watchlist = list(desk.settings.watchlist)
@@ -121,6 +134,12 @@ class StockState(ScreenState):
         self.observe(lambda change: self._forecast_shown(), "show_forecast")
         self.observe(lambda change: self._overlays_chosen(), "overlays")
         self.observe(lambda change: self._ask_watch(), "watchlist")
+        self.observe(lambda change: setattr(self.live, "visible", self.visible), "visible")
+
+    def close(self) -> None:
+        """Stop watching the market, and what runs in the background."""
+        self.live.close()
+        super().close()
 
     @t.validate("symbol")
     def _check_symbol(self, proposal: Any) -> str:
@@ -227,7 +246,7 @@ class StockState(ScreenState):
     def _fetch(self, symbol: str, interval: Interval) -> _Series:
         instrument = self.desk.market.instrument(symbol)
         used = interval if interval in instrument.intervals else instrument.intervals[0]
-        bars = self.desk.history(symbol, period="max", interval=used)
+        bars = self.desk.history(symbol, period="max", interval=used, forming=True)
         return _Series(instrument, used, bars, self.desk.quote(symbol))
 
     def _arrived(self, series: _Series) -> None:
@@ -239,15 +258,16 @@ class StockState(ScreenState):
                 self._reconcile("interval")
             self._asked = (self.symbol, self.interval)
         self.error = " ".join(map(sentence_of, self._faults))
+        self._newer.clear()
+        self._risk.clear()
         self.bars, self.failed = series.bars, False
         self.forecast, self.forecast_error = None, ""
         self._ask_indicators()
-        self.quote = series.quote
-        self.status, self.pill = series.quote.status, pill_words(series.quote, series.instrument)
-        self.title = f"{series.quote.symbol} {series.quote.close:,.2f} · quantkit"
+        self._head(series.quote)
         self.busy = False
         self._say_query()
         self.ask_forecast()
+        self._follow()
 
     def _refused(self, symbol: str, why: str) -> None:
         self.busy = False
@@ -283,10 +303,70 @@ class StockState(ScreenState):
     def _forecast_arrived(self, forecast: Forecast) -> None:
         self.forecasting, self.forecast_error = False, ""
         self.forecast = forecast
+        self._after_forecast()
 
     def _forecast_refused(self, why: str) -> None:
         self.forecasting = False
         self.forecast_error = sentence_of(why)
+        self._after_forecast()
+
+    def _after_forecast(self) -> None:
+        """What is slower comes after it; and if a bar has come meanwhile, the next forecast."""
+        due, self._forecast_due = self._forecast_due, False
+        if due:
+            self.ask_forecast()
+        if self.bars is not None:
+            symbol, interval = self.bars.attrs["symbol"], self.bars.attrs["interval"]
+            self._risk.refresh(lambda progress: self.desk.risk(symbol, interval=interval, progress=progress))
+
+    def _follow(self) -> None:
+        """Watch the market for what is shown."""
+        shown = () if self.bars is None else (self.bars.attrs["symbol"],)
+        symbols = {*self.watchlist, *shown}
+        self.background.ask("live", lambda progress: self.live.follow(symbols), lambda none: None, lambda why: None)
+
+    def _heard(self, quotes: dict[str, Quote]) -> None:
+        """The market has moved: the watchlist at once, the shown symbol's bars as soon as they are read."""
+        self.watch = tuple(
+            replace(row, quote=quotes[row.symbol], closes=(*row.closes[:-1], quotes[row.symbol].close))
+            if row.symbol in quotes and row.quote is not None
+            else row
+            for row in self.watch
+        )
+        bars = self.bars
+        if bars is None or bars.attrs["symbol"] not in quotes or self.busy:
+            return
+        self._head(quotes[bars.attrs["symbol"]])
+        symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
+        self._newer.refresh(lambda progress: self.desk.history(symbol, start=since, interval=interval, forming=True))
+
+    def _grown(self, newer: pd.DataFrame | None) -> None:
+        """Put newer bars after those that are shown; whatever was set back is read anew."""
+        bars = self.bars
+        if newer is None or bars is None or newer.attrs["symbol"] != bars.attrs["symbol"]:
+            return
+        if newer.attrs["interval"] != bars.attrs["interval"]:
+            return
+        kept = bars.loc[: newer.index[0]].iloc[:-1]
+        if len(kept) < len(bars) - 2:
+            self._ask_bars()
+            return
+        longer = pd.concat([kept, newer])
+        longer.attrs = newer.attrs
+        complete = len(longer) > len(bars)
+        self.bars = longer
+        if complete:
+            self._ask_indicators()
+            if self.forecasting:
+                self._forecast_due = True
+            else:
+                self.ask_forecast()
+
+    def _head(self, quote: Quote) -> None:
+        """The quote of the shown symbol, in the panel, the pill and the title."""
+        self.quote = quote
+        self.status, self.pill = quote.status, pill_words(quote, self.instrument)
+        self.title = f"{quote.symbol} {quote.close:,.2f} · quantkit"
 
     def _forecast_shown(self) -> None:
         if self._settling:
@@ -349,9 +429,13 @@ class StockState(ScreenState):
         self.background.ask(
             "watch",
             question,
-            lambda rows: self.set_trait("watch", rows),
+            self._watched,
             lambda why: self.set_trait("watch_error", why),
         )
+
+    def _watched(self, rows: tuple[WatchRow, ...]) -> None:
+        self.watch = rows
+        self._follow()
 
     def _watch_row(self, symbol: str) -> WatchRow:
         try:

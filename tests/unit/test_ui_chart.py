@@ -295,6 +295,32 @@ def test_an_overlay_is_a_layer_and_nothing_else(aapl: pd.DataFrame) -> None:
     assert chart.scales.price.max > 1000
 
 
+def test_newer_bars_leave_what_one_looks_at(aapl: pd.DataFrame) -> None:
+    chart = CandleChart(aapl.iloc[:-2], period="6mo")
+    width = chart.scales.x.max - chart.scales.x.min
+    generation = chart.generation
+    forming = aapl.iloc[:-1].copy()
+    forming.iloc[-1] *= 1.001
+    forming.attrs = aapl.attrs
+    chart.bars = forming
+    assert chart.generation == generation, "no other series: the page does not become unready"
+    assert chart.scales.x.max - chart.scales.x.min == pytest.approx(width)
+    assert chart.visible.stop == len(forming), "who looked at the last bar looks at the new last bar"
+    chart.bars = aapl
+    assert drawn(chart).iloc[-2].tolist() == aapl[["open", "high", "low", "close"]].iloc[-2].tolist()
+    chart.show(100, 200)
+    before = (chart.scales.x.min, chart.scales.x.max)
+    longer = pd.concat([aapl, aapl.iloc[-1:].set_axis(aapl.index[-1:] + pd.Timedelta(days=1))])
+    longer.attrs = aapl.attrs
+    chart.bars = longer
+    assert (chart.scales.x.min, chart.scales.x.max) == before, "who looks at the past is left there"
+    corrected = longer.copy()
+    corrected.iloc[500, 3] *= 2
+    corrected.attrs = aapl.attrs
+    chart.bars = corrected
+    assert chart.generation == generation + 1, "a past that has changed is another series"
+
+
 def test_indicators_are_drawn_at_the_last_bar_of_each_candle(aapl: pd.DataFrame) -> None:
     chart = CandleChart(aapl, period="max")
     values = indicators(aapl, ["sma50", "bollinger", "macd"])

@@ -13,6 +13,7 @@ from quantkit.ui.query import StockQuery
 @pytest.fixture
 def state(shared_desk):
     state = StockState(shared_desk)
+    state.show_forecast = False
     yield state
     state.close()
 

@@ -17,7 +17,7 @@ from quantkit.ui.state import StockState
 
 
 class QuickDesk:
-    """The real desk, asked for the naive forecast, whose walk is quick; and able to fail when told to."""
+    """The real desk, asked for the naive forecast and for the risk of a short past; and able to fail when told to."""
 
     def __init__(self, desk) -> None:
         self._desk = desk
@@ -30,6 +30,9 @@ class QuickDesk:
         if self.failure is not None:
             raise self.failure
         return self._desk.predict(symbol, model="naive", **question)
+
+    def risk(self, symbol: str, **question):
+        return self._desk.risk(symbol, period="6mo" if question.get("interval") == "1d" else "1d", **question)
 
 
 @pytest.fixture

@@ -233,15 +233,21 @@ class CandleChart(widgets.VBox):
         return max(steps + 1.0, 0.02 * bars)
 
     def _load(self) -> None:
-        """Take in another series and look at its last `period`."""
+        """Take in other bars: the same series with newer ones stays where one looks, another shows its `period`."""
         if self._quiet:
             return
-        self.series = Series(self.bars)
-        self.generation += 1
-        self._judge()
+        before, self.series = self.series, Series(self.bars)
+        added = self.series.grown_from(before)
+        if added is None:
+            self.generation += 1
+            self._judge()
         with self._together():
             self.navigator.load(self.series.columns, self.limits)
-            self.scales.x.min, self.scales.x.max = self._range_of(self.period)
+            if added is None:
+                self.scales.x.min, self.scales.x.max = self._range_of(self.period)
+            elif added and self.scales.x.max >= len(before) - 0.5:
+                # Whoever looks at the last bar keeps looking at the last bar.
+                self.scales.x.min, self.scales.x.max = self.scales.x.min + added, self.scales.x.max + added
             self._draw(force=True)
 
     def _range_of(self, period: str) -> tuple[float, float]:
@@ -266,11 +272,13 @@ class CandleChart(widgets.VBox):
 
     @property
     def _fitting_indicators(self) -> dict[str, np.ndarray]:
-        """The indicators, unless they were made of another series: they arrive after their bars."""
-        made = self.indicators
-        if made is None or len(made) != len(self.series) or not made.index.equals(self.series.bars.index):
+        """The indicators, unless they were made of another series; of bars that came later there are none yet."""
+        made, known = self.indicators, self.series.bars.index
+        named = made.attrs.get("symbol", self.series.symbol) if made is not None else ""
+        if made is None or named != self.series.symbol or not made.index.equals(known[: len(made)]):
             return {}
-        return {str(column): made[column].to_numpy(dtype=float) for column in made}
+        later = np.full(len(known) - len(made), np.nan)
+        return {str(column): np.append(made[column].to_numpy(dtype=float), later) for column in made}
 
     def _redraw(self) -> None:
         if not self._quiet:

@@ -56,6 +56,19 @@ class Series:
     def __len__(self) -> int:
         return len(self.columns)
 
+    def grown_from(self, before: Series) -> int | None:
+        """How many bars are new, where this is `before` with newer bars; None where it is another series.
+
+        The last bar of `before` may have moved since: it was still forming.
+        """
+        known = len(before)
+        same = (self.symbol, self.interval, self.calendar) == (before.symbol, before.interval, before.calendar)
+        if not same or not known or len(self) < known:
+            return None
+        ends = np.array_equal(self.columns.time[[0, known - 1]], before.columns.time[[0, known - 1]])
+        settled = np.array_equal(self.columns.close[: known - 1], before.columns.close[:-1])
+        return len(self) - known if ends and settled else None
+
     @property
     def zone_name(self) -> str:
         """Short name of the clock's zone, such as ``EDT``; empty for daily bars."""
