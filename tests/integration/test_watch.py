@@ -12,6 +12,7 @@ import pytest
 from quantkit import Desk
 from quantkit.core.errors import SettingsError, UnknownSymbolError, UsageError
 from quantkit.data import bus
+from quantkit.data.base import Instrument
 from quantkit.data.live import START, LiveBar, Position
 from quantkit.data.store import Store
 from quantkit.settings import Settings
@@ -33,9 +34,15 @@ def settings(request, tmp_path):
 @pytest.fixture
 def desk(settings):
     with Desk.open(settings) as opened:
-        opened.history("9988.HK", interval="1m")
-        opened.history("AZN.L", interval="1m")
+        for symbol in ("9988.HK", "AZN.L"):
+            hold(opened, symbol)
         yield opened
+
+
+def hold(desk: Desk, symbol: str) -> None:
+    """Have a symbol with one bar in the store, without the sample's thousands."""
+    desk.store.put_instrument(Instrument(symbol, symbol, "USD", "XNYS", "files", intervals=("1m",)))
+    desk.store.live.put([bar(-10, 90.0, symbol)], [], source="files")
 
 
 def bar(number: int, close: float, symbol: str = "9988.HK") -> LiveBar:
@@ -88,7 +95,7 @@ def test_the_bar_that_forms_moves_the_quote_and_then_closes(desk, writer):
             closes.append(next(watch).close)
         assert closes == [101.0, 102.0, 104.0, 105.0]
         # What is forming is in the quote alone: answers are made of complete bars.
-        assert desk.history("9988.HK", interval="1m", start="2023-01-03")["close"].tolist() == [103.0, 105.0]
+        assert desk.history("9988.HK", interval="1m", start="2023-01-03T14:30Z")["close"].tolist() == [103.0, 105.0]
         assert desk.store.live.forming("9988.HK").empty
 
 
@@ -183,8 +190,9 @@ def test_without_its_redis_a_watch_still_moves_and_nobody_waits(tmp_path):
     with redis_server() as (url, process):
         settings = Settings.load(home=tmp_path / "home", redis_url=url)
         writer = Writer(settings)
-        with Desk.open(settings) as desk, desk.watch(["AZN.L"]) as watch:
-            desk.history("AZN.L", interval="1m")
+        with Desk.open(settings) as desk:
+            hold(desk, "AZN.L")
+            watch = desk.watch(["AZN.L"])
             process.kill()
             process.wait(30)
             writer.put([bar(0, 55.0, "AZN.L")])
