@@ -154,7 +154,7 @@ def test_on_real_prices_intervals_hold_what_they_say(sample_bars, symbol):
 
 @proof
 @slow
-@pytest.mark.parametrize("model", ["naive", "arima", "auto"])
+@pytest.mark.parametrize("model", LIGHT)
 def test_on_all_embedded_symbols_intervals_hold_what_they_say(sample_bars, model):
     from quantkit.data.sample import SampleProvider
 
