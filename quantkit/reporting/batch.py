@@ -117,6 +117,7 @@ class Run:
             "quantkit": quantkit.__version__,
             "code": code_version(),
             "reports": [each.to_dict() for each in self.entries.values()],
+            "alerts": [alert.to_dict() for each in self.records.copy().values() for alert in each.alerts],
         }
         write_whole(self.folder / "run.json", json.dumps(body, indent=1, allow_nan=False) + "\n")
 

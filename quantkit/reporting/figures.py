@@ -182,7 +182,7 @@ class Charts:
         return self._svg("histogram", alt, 1.9, draw)
 
     def wealth(self, wealth: pd.DataFrame, names: Sequence[str], *, alt: str) -> Html:
-        """Growth of 1 by several strategies."""
+        """Growth of 1 by several strategies, on a logarithmic axis."""
         t = self.tokens
 
         def draw(figure: Figure) -> None:
@@ -194,8 +194,14 @@ class Charts:
                     at, wealth[name].to_numpy()[::step], color=colour, linewidth=1.2, label=name.replace("_", " ")
                 )
             axes.legend(loc="upper left", frameon=False, fontsize=8, labelcolor=t.muted)
+            axes.set_yscale("log")
             self._plain(axes)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
             self._dates(axes, wealth.index)
+
+        from matplotlib.ticker import LogLocator, NullLocator
 
         return self._svg("wealth", alt, 2.6, draw)
 

@@ -65,9 +65,9 @@ def _failures(failed: Sequence[Entry]) -> Html:
     items = "".join(
         f'<li><a href="{escape(each.file)}">{escape(each.name)}</a>: {escape(each.error)}</li>' for each in failed
     )
-    return Html(
-        f'<section id="failed"><h2>Without a report</h2><ul class="notes">{items}</ul></section>' if failed else ""
-    )
+    if not items:
+        return Html("")
+    return Html(f'<section id="failed"><h2>Without a report</h2><ul class="notes">{items}</ul></section>')
 
 
 def _rows(entries: Sequence[Entry], records: Mapping[str, Record]) -> Html:
@@ -94,8 +94,8 @@ def _rows(entries: Sequence[Entry], records: Mapping[str, Record]) -> Html:
     )
     return Html(
         f'<section id="reports"><h2>Reports</h2><style>{rules}</style><span class="sortby">Sort by</span>{buttons}'
-        f'<div class="wide"><table class="sorted" role="table"><thead role="rowgroup"><tr role="row">{head}</tr></thead>'
-        f'<tbody role="rowgroup">{body}</tbody></table></div></section>'
+        f'<div class="wide"><table class="sorted" role="table"><thead role="rowgroup"><tr role="row">{head}'
+        f'</tr></thead><tbody role="rowgroup">{body}</tbody></table></div></section>'
     )
 
 

@@ -51,8 +51,8 @@ def _then_and_now(change: Change) -> tuple[Html, Html, Html]:
         "rank": (lambda value: f"{value:.0f}", lambda value: signed(value, 0)),
     }
     shown, moved = forms[change.unit]
-    # A better rank is a lower one: no colour says that.
-    tone = "" if change.unit == "rank" else "signed"
+    # Only a price's rise is green: more volatility or a higher rank is no good news in itself.
+    tone = "signed" if change.unit == "price" else ""
     return (
         data(change.before, shown(change.before), name=f"previous.{change.path}"),
         data(change.now, shown(change.now), name=f"now.{change.path}"),

@@ -86,7 +86,7 @@ def correlation(tokens: Tokens, figures: Figures) -> tuple[Html, str]:
                 )
             )
         rows.append((name, *cells))
-    return table(("", *names), rows, kind="months"), answer.in_words()
+    return table(("", *names), rows, kind="matrix"), answer.in_words()
 
 
 def backtest(charts: Charts, figures: Figures) -> tuple[Html, str]:
