@@ -35,7 +35,7 @@ def _refit_everywhere(bars: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 
 def run() -> list[dict[str, Any]]:
-    from quantkit.forecast import leaderboard, predict
+    from quantkit.forecast import explain, leaderboard, predict
     from quantkit.forecast.kept import forget
     from quantkit.forecast.target import outcomes_of
     from quantkit.forecast.walk import Plan, walk_forward
@@ -62,7 +62,13 @@ def run() -> list[dict[str, Any]]:
     for what, ask in (
         ("predict arima, 2,699 bars, warm process", lambda: predict(bars, model="arima")),
         ("predict auto, 2,699 bars, warm process", lambda: predict(bars)),
-        ("leaderboard of the light models, 250 origins", lambda: leaderboard(bars)),
+        ("leaderboard of the seven light models and auto, 250 origins, cold (budget 60 s)", lambda: leaderboard(bars)),
+        (
+            "predict lstm, 2,500 bars, imports and compiling included (budget 20 s)",
+            lambda: predict(bars.iloc[-2500:], model="lstm"),
+        ),
+        ("predict lstm again, compiled", lambda: predict(bars.iloc[-2500:], model="lstm")),
+        ("explain xgboost, 2,699 bars", lambda: explain(bars, model="xgboost")),
     ):
         forget()
         started = time.perf_counter()

@@ -47,6 +47,7 @@ HEAVY = (
     "statsmodels.tsa.statespace.sarimax",
     "arch",
     "sklearn.ensemble",
+    "xgboost",
 )
 
 

@@ -48,6 +48,17 @@ def test_predict_answers_as_the_desk_does(quantkit, shared_desk):
     assert "naive" in quantkit("predict", "AAPL", "--model", "naive").stdout
 
 
+def test_predict_says_what_the_forecast_is_made_of(quantkit, shared_desk):
+    asked = ("predict", "AAPL", "--model", "xgboost", "--horizon", "2", "--explain")
+    explanation = shared_desk.explain("AAPL", model="xgboost", horizon=2)
+    body = json.loads(quantkit(*asked, "--json").stdout)
+    assert body["explanation"]["forecast_price"] == explanation.forecast_price
+    assert body["explanation"]["fingerprint"] == explanation.fingerprint
+    printed = quantkit(*asked).stdout
+    assert all(feature in printed for feature in explanation.to_frame().index)
+    assert "their sum" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
