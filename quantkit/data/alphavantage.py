@@ -44,7 +44,7 @@ class AlphaVantageProvider(Vendor):
     missing. With ``alphavantage_premium`` set, bars come whole and adjusted.
     """
 
-    name: ClassVar[str] = "alphavantage"
+    name: str = "alphavantage"
     key_setting: ClassVar[str] = "ALPHAVANTAGE_API_KEY"
 
     def limits(self) -> tuple[Limit, ...]:
@@ -116,7 +116,8 @@ class AlphaVantageProvider(Vendor):
 
     def stream(self, symbols: Sequence[str], *, stop: threading.Event) -> Iterator[StreamEvent | None]:
         """Prices by polling, spread so that the day's allowance lasts until the close; see ``base.Streaming``."""
-        wanted, turn, last = [check_symbol(each) for each in symbols], 0, {}
+        wanted, turn = [check_symbol(each) for each in symbols], 0
+        last: dict[str, tuple[float, float]] = {}
         due = 0.0
         while not stop.is_set():
             now = pd.Timestamp.now("UTC")

@@ -73,7 +73,10 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True)
 class QuoteQuery:
-    """The last session of one symbol as it stands: one daily bar, perhaps still forming."""
+    """The last session of one symbol as it stands: one daily bar, perhaps still forming.
+
+    The three steps of a vendor's provider take it like a ``HistoryQuery``.
+    """
 
     symbol: str
 
@@ -151,13 +154,13 @@ class Provider(Protocol):
     def catalogue(self) -> list[Instrument]:
         """Every instrument it can name beforehand; empty where the vendor's list is open."""
 
-    def build(self, query: HistoryQuery | QuoteQuery) -> Any:
+    def build(self, query: HistoryQuery) -> Any:
         """The request for `query`; pure. ``UnknownSymbolError`` where the catalogue is closed."""
 
     def extract(self, request: Any) -> Any:
         """What the vendor answers, in the vendor's form; the only step with input or output."""
 
-    def normalise(self, raw: Any, query: HistoryQuery | QuoteQuery) -> Extract:
+    def normalise(self, raw: Any, query: HistoryQuery) -> Extract:
         """The vendor's form as bars; pure."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -41,7 +42,7 @@ Raw = dict[str, list[dict[str, Any]]]
 class MassiveProvider(Vendor):
     """Massive: shares listed in the United States; five requests a minute and about two years without a paid plan."""
 
-    name: ClassVar[str] = "massive"
+    name: str = "massive"
     key_setting: ClassVar[str] = "MASSIVE_API_KEY"
 
     def limits(self) -> tuple[Limit, ...]:
@@ -88,7 +89,7 @@ class MassiveProvider(Vendor):
             if part == "bars" and not raw[part]:
                 ticker = path.split("/")[4]
                 # An unknown ticker has an empty answer like a holiday's; its details tell the two apart.
-                self.ask(lambda ticker=ticker: self._page(f"/v3/reference/tickers/{ticker}", {}))
+                self.ask(partial(self._page, f"/v3/reference/tickers/{ticker}", {}))
                 return raw
         return raw
 
@@ -161,7 +162,7 @@ class MassiveProvider(Vendor):
         rows: list[dict[str, Any]] = []
         seen = set()
         while True:
-            body = self.ask(lambda path=path, params=params: self._page(path, params))
+            body = self.ask(partial(self._page, path, params))
             found = body.get("results") or []
             if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
                 raise NonsenseError(f"massive's answer has not the form it should: {self.words(body)}")

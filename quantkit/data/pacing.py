@@ -107,7 +107,7 @@ class Pace:
 
     def _taken(self, limit: Limit) -> list[int]:
         since = self._bucket.now() - limit.seconds * 1000
-        taken = []
+        taken: list[int] = []
         while (item := self._bucket.peek(len(taken))) is not None and item.timestamp > since:
             taken.append(item.timestamp)
         return taken

@@ -35,7 +35,7 @@ _LONGEST_WORDS: Final = 300
 class Vendor:
     """Base of the providers that ask a vendor; subclasses make the request, read the answer and say what failed."""
 
-    name: ClassVar[str]
+    name: str
     status: Status = "delayed"
     #: Seconds that a question may wait for its turn; a caller that has something stored sets it lower.
     patience: float = 65.0

@@ -12,8 +12,9 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -58,7 +59,7 @@ class ChartRequest:
 class YahooProvider(Vendor):
     """Yahoo Finance: every exchange, without a key; unofficial, and quick to throttle."""
 
-    name: ClassVar[str] = "yahoo"
+    name: str = "yahoo"
 
     def limits(self) -> tuple[Limit, ...]:
         """Yahoo states none; this stays below what is seen to be throttled."""
@@ -88,7 +89,7 @@ class YahooProvider(Vendor):
         UnknownSymbolError, NoDataError, ThrottledError, VendorDownError, NonsenseError
             With Yahoo's own words.
         """
-        return [self.ask(lambda params=params: self._chart(request.symbol, params)) for params in request.params]
+        return [self.ask(partial(self._chart, request.symbol, params)) for params in request.params]
 
     def normalise(self, raw: list[dict[str, Any]], query: HistoryQuery | QuoteQuery) -> Extract:
         """Yahoo's parallel lists as bars; a second row for one session keeps its own time, for cleaning to merge."""
@@ -180,7 +181,7 @@ def _session(base: str | None, timeout: float) -> Any:
     class YahooSession(Session):
         retry_after: float | None = None
 
-        def request(self, method: Any, url: str, **options: Any) -> Any:
+        def request(self, method: Any, url: str, **options: Any) -> Any:  # type: ignore[override]
             parts = urlsplit(url)
             if base is not None and (parts.hostname or "").endswith("yahoo.com"):
                 url = base + (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -341,3 +341,16 @@ def test_cleaning_costs_less_than_half_of_parsing_the_same_rows():
     started = time.process_time()
     assert len(cleaned(scrambled, interval="1m", calendar="24/7").bars) == count
     assert time.process_time() - started < 0.5 * parsing
+
+
+def test_missing_adjusted_closes_are_computed_from_the_dividends_and_counted():
+    """Two dividends by hand: 1 - D / close of the session before, multiplied backwards."""
+    frame = bars(6).assign(adj_close=NAN)
+    days, close = frame.index, frame["close"].to_numpy()
+    paid = pd.DataFrame({"time": [days[2], days[4]], "value": [1.0, 2.0]})
+    result = cleaned(frame, dividends=paid)
+    second = 1 - 2.0 / close[3]
+    first = (1 - 1.0 / close[1]) * second
+    np.testing.assert_allclose(result.bars["adj_close"], close * [first, first, second, second, 1, 1], rtol=1e-15)
+    assert result.repairs == {"adj_close_from_dividends": 6}
+    assert cleaned(frame).bars["adj_close"].isna().all()
