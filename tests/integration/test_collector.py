@@ -36,9 +36,10 @@ def until(holds: Callable[[], bool], seconds: float = 90.0) -> None:
         time.sleep(0.05)
 
 
-def count(store: Store, symbol: str = "MSFT") -> int:
-    held = store.bar_range(symbol, "1m")
-    return 0 if held is None else held[2]
+def count(store: Store, *symbols: str) -> int:
+    """Minutes stored of the symbol that has the fewest."""
+    held = [store.bar_range(symbol, "1m") for symbol in symbols or SYMBOLS]
+    return min(0 if each is None else each[2] for each in held)
 
 
 def assert_true(store: Store, *, symbols: tuple[str, ...] = SYMBOLS) -> None:
@@ -82,7 +83,7 @@ class Collecting:
 def test_a_stream_joined_midway_becomes_whole_minutes_in_the_store(any_settings):
     provider = Truth(born=time.time() - 3.0, speed=SPEED)
     with Collecting(any_settings, provider) as run:
-        until(lambda: min(count(run.store, symbol) for symbol in SYMBOLS) > 25)
+        until(lambda: count(run.store) > 25)
         run.stop.set()
         run.thread.join(60)
         assert_true(run.store)
@@ -140,7 +141,7 @@ def test_later_minutes_wait_until_the_gap_before_them_is_filled(settings):
 
     provider = Slow(born=time.time() - 1.0, speed=SPEED)
     with Collecting(settings, provider) as run:
-        until(lambda: run.collector.events > 60)
+        until(lambda: run.collector.events > 20)
         assert count(run.store) == 0
         assert not run.store.live.forming("MSFT").empty
         provider.away = False
@@ -172,7 +173,7 @@ def test_polling_stores_complete_minutes_and_shows_the_one_that_forms(settings):
         polling = threading.Thread(target=lambda: collector.poll(stop, every=1))
         polling.start()
         try:
-            until(lambda: count(store, "AAPL") > 35)
+            until(lambda: count(store) > 35)
             until(lambda: not store.live.forming("MSFT").empty)
         finally:
             stop.set()
