@@ -24,6 +24,19 @@ def bars(bars_of):
     return bars_of(shocks)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_models():
+    """Only quick models are registered: what is kept does not depend on how long it took."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = {
+            name: kind
+            for name, kind in FORECASTERS.items()
+            if name in ("naive", "drift", "arima") or isinstance(kind(), Composite)
+        }
+        patch.setattr(FORECASTERS, "_choices", quick)
+        yield
+
+
 class Counting(Drift):
     """Drift estimated rarely, that counts what is asked of it."""
 
