@@ -58,7 +58,7 @@ def test_vendors_do_not_share_an_allowance(tmp_path):
 def test_a_throttle_opens_the_circuit_at_once_and_a_success_closes_it(tmp_path):
     ours, theirs = Circuit(tmp_path, "vendor"), Circuit(tmp_path, "vendor")
     ours.failed(ThrottledError("slow down", retry_after=0.3))
-    with pytest.raises(ThrottledError, match="left alone for another .*slow down"):
+    with pytest.raises(ThrottledError, match=r"left alone for another .*slow down"):
         theirs.check()
     deadline = time.monotonic() + 30
     while theirs.state().is_open and time.monotonic() < deadline:
