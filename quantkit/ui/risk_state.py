@@ -296,8 +296,8 @@ class RiskState(ScreenState):
         self.portfolio, self.name = portfolio, "portfolio" if portfolio else self.symbol
         self.holdings_text = ", ".join(f"{symbol} {weight * 100:.6g}" for symbol, weight in self.holdings.items())
         self._say_query()
-        span = {"period": self.period, "interval": self.interval, "risk_free": self.risk_free}
-        tails = {"level": self.level, "horizon": self.horizon, "position_value": self.position or None}
+        span: dict[str, Any] = {"period": self.period, "interval": self.interval, "risk_free": self.risk_free}
+        tails: dict[str, Any] = {"level": self.level, "horizon": self.horizon, "position_value": self.position or None}
         if not portfolio:
             self.background.ask("instrument", lambda progress: self._about(what), self._known, lambda why: None)
         else:
