@@ -347,11 +347,10 @@ class StockState(ScreenState):
             return
         if newer.attrs["interval"] != bars.attrs["interval"]:
             return
-        kept = bars.loc[: newer.index[0]].iloc[:-1]
-        if len(kept) < len(bars) - 2:
+        if newer.index[-1] < bars.index[-1]:
             self._ask_bars()
             return
-        longer = pd.concat([kept, newer])
+        longer = pd.concat([bars.loc[bars.index < newer.index[0]], newer])
         longer.attrs = newer.attrs
         complete = len(longer) > len(bars)
         self.bars = longer

@@ -52,13 +52,14 @@ class IndicatorLayer(Layer):
 
     def draw(self, view: View) -> None:
         """Redraw the lines."""
-        chosen = _of_pane(view.indicators, "price")
-        self.lines.visible = bool(chosen)
-        if chosen:
-            last = view.candles.last
-            self.lines.x = view.candles.position
-            self.lines.y = np.array([view.level(values[last]) for values in chosen.values()])
-            self.lines.colors = [colour_of(column, self._tokens) for column in chosen]
+        last = view.candles.last
+        drawn = {column: each[last] for column, each in _of_pane(view.indicators, "price").items()}
+        x, drawn = _known(view.candles.position, drawn)
+        self.lines.visible = bool(drawn)
+        if drawn:
+            self.lines.x = x
+            self.lines.y = np.array([view.level(values) for values in drawn.values()])
+            self.lines.colors = [colour_of(column, self._tokens) for column in drawn]
 
     def extent(self, view: View) -> tuple[float, float] | None:
         """What the lines reach within the range in sight."""
@@ -115,10 +116,12 @@ class PaneLayer(Layer):
         if not own:
             return
         candles = view.candles
-        lines = {column: values for column, values in own.items() if not column.endswith(".histogram")}
-        self.lines.x = candles.position
-        self.lines.y = np.array([values[candles.last] for values in lines.values()])
-        self.lines.colors = [colour_of(column, self._tokens) for column in lines]
+        lines = {column: each[candles.last] for column, each in own.items() if not column.endswith(".histogram")}
+        x, lines = _known(candles.position, lines)
+        self.lines.visible = bool(lines)
+        if lines:
+            self.lines.x, self.lines.y = x, np.array(list(lines.values()))
+            self.lines.colors = [colour_of(column, self._tokens) for column in lines]
         histogram = own.get(f"{self.name}.histogram")
         self.bars.visible = histogram is not None
         if histogram is not None:
@@ -149,6 +152,16 @@ class PaneLayer(Layer):
         self.figure.background_style = {"fill": tokens.panel}
         self.axis.color, self.axis.grid_color = tokens.panel, tokens.grid
         self.axis.tick_style = {"fill": tokens.muted, "font-size": "11px", "transform": "translateX(6px)"}
+
+
+def _known(x: np.ndarray, lines: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """`lines` up to the last candle that one of them knows, without those that are not known there.
+
+    bqplot labels a line at its last point, also where labels are not shown, and cannot place one that is missing.
+    """
+    there = [np.flatnonzero(np.isfinite(values)) for values in lines.values()]
+    end = max((int(each[-1]) + 1 for each in there if len(each)), default=0)
+    return x[:end], {name: values[:end] for name, values in lines.items() if end and np.isfinite(values[end - 1])}
 
 
 def _of_pane(values: Mapping[str, np.ndarray], pane: str) -> dict[str, np.ndarray]:
