@@ -137,8 +137,8 @@ def test_holdings_become_a_portfolio_and_a_cell_names_a_pair(screen: Any, shared
     shown = shared_desk.rolling_correlation(order[0], order[1])
     panel = ".qk-answer:has(h2:has-text('Rolling correlation'))"
     screen.wait_for(f"{panel} .qk-readout", f"{shown.iloc[-1]:.2f}")
-    screen.page.wait_for_selector(".qk-map .heatmap-cell", timeout=30_000)
-    screen.page.locator(".qk-map .heatmap-cell").nth(2).click()
+    screen.page.wait_for_selector(".qk-map .heatmapcell", timeout=30_000)
+    screen.page.locator(".qk-map .heatmapcell").nth(2).click()
     other = shared_desk.rolling_correlation(order[0], order[2]).iloc[-1]
     screen.wait_for(f"{panel} .qk-readout", f"{other:.2f}")
     contributions = shared_desk.contributions(held.weights)
