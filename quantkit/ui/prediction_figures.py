@@ -170,7 +170,7 @@ class ExplanationWords(widgets.HTML):
             return
         rival = made is not None and made.chosen == "naive" and made.challenger == told.chosen
         whose = "The best challenger, as auto stays with naive and naive has nothing to explain. " if rival else ""
-        method = f" {told.method}; shares of the price in proportion." if told.contributions else ""
+        method = f" Bars are in {told.currency}. {told.method}." if told.contributions else ""
         self.value = f"<p class='qk-note' data-qk-explained>{escape(whose + told.in_words() + method)}</p>"
 
 

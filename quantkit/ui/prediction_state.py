@@ -255,6 +255,10 @@ class PredictionState(ScreenState):
 
     def retry(self) -> None:
         """Ask again what has failed."""
+        if self.error and self.bars is not None:
+            self._faults = []
+            self._ask_prices()
+            return
         self._faults, self.error = [], ""
         for each in self.questions:
             if each.error:
@@ -344,6 +348,7 @@ class PredictionState(ScreenState):
         self.failed = shown is None
         self.error = said if shown is None else f"{said} Still showing {shown['symbol']}."
         if shown is not None:
+            self.prices.error = ""  # the banner says it; what is shown below it is right
             with self._settle():
                 self.symbol, self.interval = shown["symbol"], shown["interval"]
                 self._reconcile()

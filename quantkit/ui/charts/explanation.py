@@ -49,7 +49,6 @@ class ExplanationBars(SignedBars):
             [_named(part) for part in parts],
             [part.contribution_price for part in parts],
             digits=digits,
-            unit=f" {explanation.currency}",
             frame=explanation.to_frame(),
             caption=f"{explanation.symbol} from {date_words(explanation.as_of, explanation.interval)}: "
             f"{explanation.in_words()} {explanation.method}.",
