@@ -221,6 +221,8 @@ def run_batch(
         except BaseException:
             for future in futures:
                 future.cancel()
+            # What is being rendered is withdrawn, or the end would wait for it.
+            desk.compute.close()
             raise
     entries = list(run.entries.values())
     write_whole(folder / "index.html", index_page(date, entries, run.records))

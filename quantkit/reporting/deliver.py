@@ -27,7 +27,6 @@ __all__ = ["for_mail", "mark_sent", "message", "plain_text", "send", "unsent"]
 #: Bytes of attachments in one mail; a run with more says where its pages are instead.
 ATTACHED: Final = 8_000_000
 SECONDS: Final = 30.0
-#: Of a person's own server, with the certificate of an authority of their own; the machine's authorities otherwise.
 _SKIPPED: Final = frozenset({"style", "script", "title", "svg"})
 _BLOCKS: Final = frozenset({"p", "li", "tr", "h1", "h2", "header", "section", "figcaption", "caption", "footer", "ul"})
 
@@ -66,7 +65,7 @@ def message(run: Run, settings: Settings, alerts: list[Alert]) -> EmailMessage:
     mail.set_content(plain_text(html) + said)
     mail.add_alternative(for_mail(html), subtype="html")
     for path in pages if fits else []:
-        mail.add_attachment(path.read_bytes(), maintype="text", subtype="html", filename=path.name)
+        mail.add_attachment(path.read_text(), subtype="html", filename=path.name)
     return mail
 
 
@@ -99,12 +98,15 @@ def send(mail: EmailMessage, settings: Settings, *, context: ssl.SSLContext | No
             server: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=SECONDS, context=trusted)
         else:
             server = smtplib.SMTP(host, port, timeout=SECONDS)
-        with server:
+        try:
             if settings.mail_security == "starttls":
                 server.starttls(context=trusted)
             if settings.mail_user and settings.mail_password is not None:
                 server.login(settings.mail_user, settings.mail_password.get_secret_value())
             server.send_message(mail)
+        finally:
+            # No farewell: on a connection that is broken it would be waited for until the time-out.
+            server.close()
     except smtplib.SMTPAuthenticationError:
         raise SettingsError(
             f"mail server {host}:{port} refuses QUANTKIT_MAIL_USER and QUANTKIT_MAIL_PASSWORD"

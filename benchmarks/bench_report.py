@@ -1,0 +1,90 @@
+"""A daily report beside quantstats' tear sheet of the same series: one cold process each, and many in a warm one.
+
+The tear sheet draws and measures; a report also walks every model through the past, tests VaR by seven methods, and
+explains the forecast. Those walks are nearly all of its time, so it is measured twice: with one model, and with all. A
+process that rendered a symbol before keeps the walk, and the day after walks one bar.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+#: Of the sample: each has daily bars up to the last day.
+SYMBOLS = ("AAPL", "AMZN", "GOOG", "META", "NFLX", "NVDA")
+DAY, NEXT = "2023-09-20", "2023-09-21"
+
+_PEER = """
+import time
+began = time.perf_counter()
+import warnings, logging
+warnings.simplefilter("ignore"); logging.disable(logging.CRITICAL)
+import pandas as pd
+from quantkit.data.base import HistoryQuery
+from quantkit.data.sample import SampleProvider
+provider, query = SampleProvider(), HistoryQuery("AAPL")
+close = provider.normalise(provider.extract(provider.build(query)), query).bars["adj_close"]
+returns = close.pct_change().dropna().tz_localize(None)
+read = time.perf_counter()
+import quantstats
+quantstats.reports.html(returns, output={out!r}, title="AAPL")
+first = time.perf_counter()
+quantstats.reports.html(returns, output={out!r}, title="AAPL")
+print(first - read, time.perf_counter() - first)
+"""
+
+_OURS = """
+import json, resource, time
+began = time.perf_counter()
+from quantkit import Desk
+from quantkit.reporting import render_report
+seconds = []
+with Desk.open(home={home!r}) as desk:
+    for symbol, day, more in {asked!r}:
+        before = time.perf_counter()
+        render_report(desk, "symbol", dict(symbol=symbol, date=day, **more))
+        seconds.append(time.perf_counter() - (before if seconds else began))
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def _run(script: str) -> str:
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return ended.stdout.strip().splitlines()[-1]
+
+
+def _ours(home: Path, asked: list[tuple[str, str, dict[str, Any]]]) -> tuple[list[float], float]:
+    seconds, megabytes = json.loads(_run(_OURS.format(home=str(home), asked=asked)))
+    return seconds, megabytes
+
+
+def run() -> list[dict[str, Any]]:
+    """Rows of the benchmark table."""
+    quick = {"model": "drift", "models": ["drift"]}
+    with tempfile.TemporaryDirectory(prefix="quantkit-bench-") as folder:
+        cold_peer, _ = map(float, _run(_PEER.format(out=str(Path(folder) / "peer.html"))).split())
+        plain, _ = _ours(Path(folder) / "quick", [(symbol, DAY, quick) for symbol in SYMBOLS])
+        asked: list[tuple[str, str, dict[str, Any]]] = [(each, day, {}) for day in (DAY, NEXT) for each in SYMBOLS[:2]]
+        whole, memory = _ours(Path(folder) / "whole", asked)
+
+    def row(what: str, ours: float, budget: float | None) -> dict[str, Any]:
+        return {"what": what, "ours": ours, "peer": cold_peer, "ratio": ours / cold_peer, "budget": budget, "unit": "s"}
+
+    rest = plain[1:]
+    return [
+        row("report with one model, cold process, beside quantstats.reports.html", plain[0], 1.5),
+        row("the same, each further one in the process", sum(rest) / len(rest), 0.4),
+        row("report with all models, cold process", whole[0], 1.5),
+        row("the same, each further one in the process", whole[1], 0.4),
+        row("the same, the day after in that process", whole[3], 0.4),
+        {"what": "memory of that process, peak", "ours": memory, "budget": 500, "unit": "MB"},
+    ]
+
+
+if __name__ == "__main__":
+    for each in run():
+        print(each)
