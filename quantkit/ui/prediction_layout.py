@@ -34,9 +34,10 @@ _HELP: Final = {
         " last step on log-returns. Click a heading to sort. 'Not shown to beat naive' is not 'worse than naive': "
         "the evidence does not suffice at 5 %."
     ),
-    "Explanation of the next step": (
-        "What each input, with its value, added to the median of the next bar: Shapley values for trees and "
-        "networks, coefficients of past returns for arima. The bars and the base add up to the forecast's change."
+    "Explanation": (
+        "The next step taken apart: what each input, with its value, added to the median of the next bar. Shapley "
+        "values for trees and networks, coefficients of past returns for arima. The bars and the base add up to the "
+        "forecast's change."
     ),
     "Walk-forward": (
         "At each origin the model saw only earlier bars; the band is the interval that it gave for the bar shown, "
@@ -171,9 +172,9 @@ def prediction_panels(state: PredictionState, page: Page, **parts: Any) -> list[
             help=_HELP["Leaderboard"],
         ),
         AnswerPanel(
-            "Explanation of the next step", [parts["explanation"], parts["words"]], questions=[state.explanation],
+            "Explanation", [parts["explanation"], parts["words"]], questions=[state.explanation],
             tools=[parts["explained"], *exports(parts["explanation"], page)], area="qk-narrow",
-            help=_HELP["Explanation of the next step"],
+            help=_HELP["Explanation"],
         ),
         AnswerPanel(
             "Walk-forward", [walk], questions=[state.hindcast],

@@ -48,6 +48,8 @@ class WalkChart(LineChart):
         self.misses = bq.Scatter(scales=at, default_size=44, stroke_width=0, enable_hover=False, x=np.empty(0),
                                  y=np.empty(0))  # fmt: skip
         self.past = pd.DataFrame()
+        # Nothing is drawn yet, and an axis without numbers would count from 0 to 1.
+        self.x_axis.visible = self.y_axis.visible = False
         self.figure.marks = [self.band, *self.lines.values(), self.misses]
         self._paint()
         self.observe(lambda change: self.update(self.hindcast), ["hindcast", "zone"])
@@ -67,6 +69,7 @@ class WalkChart(LineChart):
         self.cells = {**cell, "missed": Cell("Missed", lambda value: said[int(value)])}
         at, missed = np.arange(len(self.past), dtype=float), self.past["missed"].to_numpy() != 0
         with self._together():
+            self.x_axis.visible = self.y_axis.visible = True
             self.band.x = at
             self.band.y = self.past[["lower", "upper"]].to_numpy(dtype=float).T
             self.misses.x, self.misses.y = at[missed], self.past["actual"].to_numpy(dtype=float)[missed]
