@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import quantkit
 from quantkit.compute.task import Task, store_at_work
-from quantkit.core.errors import Cancelled, ComputeError, DataError, QuantkitError
+from quantkit.core.errors import Cancelled, ComputeError, DataError, QuantkitError, UsageError
 from quantkit.core.fingerprint import code_version, fingerprint
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
+from quantkit.core.schema import check_symbol
 from quantkit.desk import DEFAULT_BENCHMARK
 from quantkit.reporting.index import index_page
 from quantkit.reporting.markup import Html, notes, section
@@ -124,8 +125,16 @@ class Run:
 
 def symbol_jobs(symbols: Iterable[str], **parameters: Any) -> list[Job]:
     """One report a symbol; a malformed one becomes a page that says so."""
-    wanted = dict.fromkeys(str(each).strip() for each in symbols)
+    wanted = dict.fromkeys(_spelt(str(each).strip()) for each in symbols)
     return [Job("symbol", each, (each,), {"symbol": each, **parameters}) for each in wanted if each]
+
+
+def _spelt(symbol: str) -> str:
+    """As the store spells it, so that its reports come to one file; one that is no symbol stays as it was given."""
+    try:
+        return check_symbol(symbol)
+    except UsageError:
+        return symbol
 
 
 def portfolio_job(desk: Desk, text: str, name: str, date: str, **parameters: Any) -> Job:

@@ -187,10 +187,7 @@ class SymbolReport(_Report):
         asked.ask("leaderboard", lambda: desk.leaderboard(self.name, models, horizon=horizon, level=level, **at))
         asked.ask("risk", lambda: desk.risk(self.name, level=level, **at))
         asked.ask("history", lambda: desk.risk_history(self.name, **at))
-        # Explanations are the desk's, where it has them.
-        explain = getattr(desk, "explain", None)
-        if explain is not None:
-            asked.ask("explanation", lambda: explain(self.name, model, horizon, **at))
+        asked.ask("explanation", lambda: desk.explain(self.name, model, horizon, **at))
         self.quarantined = parts.until(desk.store.quarantine(self.name), self.as_of)
         self.repairs = desk.store.repairs(self.name)
         self.alerts = self._alerts(desk)
@@ -216,8 +213,6 @@ class SymbolReport(_Report):
             "Leaderboard", "leaderboard", "leaderboard",
             lambda: parts.leaderboard(self.asked.figures["leaderboard"]),
         )  # fmt: skip
-        if "explanation" not in self.asked.answers and "explanation" not in self.asked.missing:
-            return Html(forecast + board)
         explained = self.part(
             "What the forecast is made of", "explanation", "explanation",
             lambda: parts.explanation(self.charts, self.asked.figures["explanation"]),

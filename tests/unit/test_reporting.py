@@ -76,7 +76,7 @@ def test_names_of_files_hold_nothing_that_a_path_or_a_shell_reads():
     assert [file_stem(each) for each in ("AAPL", "^GSPC", "EURUSD=X", "../etc", "<b>", "...")] == [
         "AAPL", "_GSPC", "EURUSD_X", "_etc", "_b_", "_",
     ]  # fmt: skip
-    assert [job.name for job in symbol_jobs(["AAPL", " AAPL", "", "MSFT"], horizon=1)] == ["AAPL", "MSFT"]
+    assert [job.name for job in symbol_jobs(["AAPL", " aapl", "", "<b>"], horizon=1)] == ["AAPL", "<b>"]
 
 
 def test_changes_compare_what_both_reports_hold_and_name_the_ranks_that_moved():

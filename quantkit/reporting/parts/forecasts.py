@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
 from quantkit.reporting.figures import Charts
-from quantkit.reporting.markup import Figures, Html, data, figure, session, table, text
+from quantkit.reporting.markup import Figures, Html, data, figure, session, table
 from quantkit.reporting.parts.page import badges
 from quantkit.ui.formats import escape, percent, price, price_decimals, signed
 
 __all__ = ["explanation", "forecast", "leaderboard", "market", "symbol_heading"]
+
+#: The largest ones are shown.
+MOST_CONTRIBUTIONS: Final = 10
 
 
 def symbol_heading(symbol: str, about: Mapping[str, Any], bars: pd.DataFrame, day: str) -> Html:
@@ -112,17 +115,27 @@ def leaderboard(figures: Figures) -> tuple[Html, str]:
 
 
 def explanation(charts: Charts, figures: Figures) -> tuple[Html, str]:
-    """What each input added to the forecast: the answer's frame, largest first."""
+    """What each input added to the forecast, the largest first."""
     answer: Any = figures.answer
-    frame = answer.to_frame()
-    values = next(
-        (frame[name] for name in ("contribution", "contributions", "value") if name in frame),
-        frame.select_dtypes("number").iloc[:, -1] if not frame.select_dtypes("number").empty else None,
+    top = list(enumerate(answer.contributions))[:MOST_CONTRIBUTIONS]
+    if not top:
+        return Html(""), answer.in_words()
+    values = pd.Series([each.contribution_return for _, each in top], index=[each.feature for _, each in top])
+    alt = "Largest contributions to the forecast: " + ", ".join(
+        f"{name} {value:+.3%}" for name, value in values.items()
     )
-    words = answer.in_words() if hasattr(answer, "in_words") else ""
-    if values is None or values.empty:
-        return Html(""), words
-    top = values.reindex(values.abs().sort_values(ascending=False, kind="stable").index).iloc[:12]
-    alt = "Largest contributions to the forecast: " + ", ".join(f"{name} {value:+.3%}" for name, value in top.items())
-    drawn = charts.bars(top, name="explanation", alt=alt)
-    return figure(drawn, text("Contribution of each input to the next step's expected log-return.")), words
+    drawn = figure(
+        charts.bars(values, name="explanation", alt=alt),
+        f"Contribution of each input to the log-return over {answer.horizon} sessions, by {answer.method}.",
+    )
+    rows = [
+        (
+            each.feature,
+            figures.percent(f"contributions.{at}.contribution_return", 3, sign=True),
+            figures.number(f"contributions.{at}.contribution_price", sign=True),
+            each.about,
+        )
+        for at, each in top
+    ]
+    columns = ("input", "return", answer.currency, "what it is")
+    return Html(drawn + table(columns, rows, kind="verdicts")), answer.in_words()
