@@ -938,7 +938,10 @@ class Desk:
             weights = {check_symbol(each): float(weight) for each, weight in what.items()}
             returns = portfolio_returns(simple_returns(prices), weights)
         units = {"currency": about["currency"], "periods_per_year": periods_per_year(interval, about["calendar"])}
-        return (returns, bars, self._benchmark(benchmark, symbols, about, as_of)), units
+        beside = self._benchmark(benchmark, symbols, about, as_of)
+        if beside is not None and benchmark == DEFAULT_BENCHMARK and len(beside.index.intersection(returns.index)) < 2:
+            beside = None  # the sample's index ends before some of its stocks do
+        return (returns, bars, beside), units
 
     def _publish(self, forecast: Forecast, calendar: str) -> None:
         """Put the forecast into the ledger; a store that cannot be written costs its place there, not the answer."""

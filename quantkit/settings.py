@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     api_cors_origins: Names = Field(default=(), description="Web pages' origins that may ask the REST API")
     api_rate_limit: float = Field(default=100.0, ge=0, description="Requests a second of each key or address; 0: any")
     api_timeout: float = Field(default=60.0, gt=0, description="Seconds after which a REST question is given up")
+    warm: bool = Field(default=True, description="At its start quantkit up works the watchlist out")
     max_kernels: int = Field(default=16, ge=1, le=1000)
     scheduler: str | None = Field(default=None, description="Address of a Dask scheduler, or the file that holds it")
     dashboard_port: int = Field(default=8866, ge=1, le=65535)

@@ -32,12 +32,16 @@ SECONDS_TO_ANSWER: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One line of the supervisor's table: what runs, in how many processes, and in what order it starts."""
+    """One line of the supervisor's table: what runs, in how many processes, and in what order it starts.
+
+    What is to be done `once` is not started again when it has ended.
+    """
 
     name: str
     command: tuple[str, ...]
     count: int = 1
     priority: int = 100
+    once: bool = False
 
 
 def programs(
@@ -81,6 +85,9 @@ def programs(
     if collecting := collects(settings):
         command = (python, "-m", "quantkit.cli", "collect", *collecting, *follow)
         table.append(Program("collector", command, priority=50))
+    if settings.warm:
+        after = ("--after", str(run / "dashboard"))
+        table.append(Program("warm", (python, "-m", "quantkit.serve.warm", *after, *follow), priority=60, once=True))
     return table
 
 
@@ -258,8 +265,8 @@ def _supervisor_config(table: list[Program], run: Path, logs: Path) -> str:
             f"process_name={'%(program_name)s-%(process_num)d' if several else '%(program_name)s'}",
             f"numprocs={program.count}",
             f"priority={program.priority}",
-            "autorestart=true",
-            "startsecs=3",
+            f"autorestart={str(not program.once).lower()}",
+            f"startsecs={0 if program.once else 3}",
             "startretries=3",
             "stopsignal=TERM",
             "stopwaitsecs=8",

@@ -201,6 +201,14 @@ def test_a_later_provider_answers_for_what_it_alone_knows(tmp_path):
         assert desk.quote("AAPL").source == "sample"
 
 
+def test_the_default_benchmark_is_left_out_where_it_ends_before_the_returns_begin(shared_desk):
+    report = shared_desk.risk("AAPL", period="6mo")
+    assert report.benchmark == ""
+    assert np.isnan(report.beta)
+    with pytest.raises(DataError, match="do not overlap"):
+        shared_desk.risk("AAPL", period="6mo", benchmark="JPM")
+
+
 def test_the_default_benchmark_is_left_out_where_nobody_has_it(tmp_path, shared_desk):
     from quantkit.data.files import import_file, write_table
 

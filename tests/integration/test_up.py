@@ -19,6 +19,7 @@ from quantkit.core.errors import SettingsError
 from quantkit.serve.dashboard import check_exposure
 from quantkit.serve.ports import bind
 from quantkit.serve.up import programs
+from quantkit.serve.warm import warm
 from quantkit.settings import Settings
 
 pytestmark = pytest.mark.xdist_group("up")
@@ -32,7 +33,8 @@ class Run:
         self.handle = self.output.open("w")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "quantkit.cli", "up", *options], cwd=ROOT, stdout=self.handle, text=True,
-            stderr=subprocess.STDOUT, env={**os.environ, "QUANTKIT_HOME": str(home), **environment},
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "QUANTKIT_HOME": str(home), "QUANTKIT_WARM": "false", **environment},
         )  # fmt: skip
 
     def said(self, pattern, seconds=120):
@@ -210,9 +212,34 @@ def test_dashboards_that_cannot_start_end_the_run_and_say_why(tmp_path):
         assert "this voila is broken" in text
 
 
-def test_the_procfile_runs_the_same_programs(tmp_path):
-    lines = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+def test_what_the_first_visitor_asks_is_worked_out_beforehand(tmp_path, shared_desk):
+    class Quick:
+        """The real desk with a short watchlist, asked for the naive forecast and for the risk of a short past."""
+
+        def __init__(self):
+            self.settings = Settings.load(home=tmp_path, watchlist="AAPL,NOPE")
+            self.asked = []
+
+        def predict(self, symbol, **question):
+            self.asked.append(shared_desk.predict(symbol, model="naive", **question).fingerprint)
+
+        def risk(self, symbol, **question):
+            self.asked.append(shared_desk.risk(symbol, period="6mo", **question).fingerprint)
+
+    quick = Quick()
+    assert warm(quick) == 2
+    assert all(shared_desk.store.result(each) is not None for each in quick.asked)
     table = programs(Settings.load(home=tmp_path), tmp_path, ip="127.0.0.1", port=8866)
+    assert [program.name for program in table if program.once] == ["warm"]
+    table = programs(Settings.load(home=tmp_path, warm=False), tmp_path, ip="127.0.0.1", port=8866)
+    assert not any(program.once for program in table)
+
+
+def test_the_procfile_runs_the_same_programs(tmp_path):
+    text = (ROOT / "Procfile").read_text()
+    lines = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith("#"))
+    table = programs(Settings.load(home=tmp_path), tmp_path, ip="127.0.0.1", port=8866)
+    table = [program for program in table if not program.once]
     assert set(lines) == {program.name for program in table}
     for program in table:
         module = program.command[program.command.index("-m") + 1]
