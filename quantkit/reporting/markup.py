@@ -136,9 +136,10 @@ def tiles(shown: Iterable[tuple[str, Cell, Cell]]) -> Html:
     return Html(f'<div class="tiles">{cells}</div>')
 
 
-def figure(svg: str, caption: Cell) -> Html:
-    """A picture under which stands what it shows."""
-    return Html(f'<figure><div class="latest">{svg}</div><figcaption>{text(caption)}</figcaption></figure>')
+def figure(svg: str, caption: Cell, *, newest: bool = True) -> Html:
+    """A picture under which stands what it shows; on a narrow screen a `newest` one shows its right end first."""
+    kind = "latest" if newest else "wide"
+    return Html(f'<figure><div class="{kind}">{svg}</div><figcaption>{text(caption)}</figcaption></figure>')
 
 
 def notes(lines: Iterable[Cell]) -> Html:

@@ -126,7 +126,8 @@ def explanation(charts: Charts, figures: Figures) -> tuple[Html, str]:
     )
     drawn = figure(
         charts.bars(values, name="explanation", alt=alt),
-        f"Contribution of each input to the log-return over {answer.horizon} sessions, by {answer.method}.",
+        f"Contribution of each input to the log-return over {answer.horizon} sessions. {answer.method}.",
+        newest=False,
     )
     rows = [
         (

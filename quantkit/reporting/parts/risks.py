@@ -138,6 +138,7 @@ def rolling(charts: Charts, figures: Figures, risks: Figures | None) -> tuple[Ht
     spread = figure(
         charts.histogram(history, limit, alt=alt),
         f"Distribution of {len(history.returns):,} returns; the line is the 95 % VaR of the next session.",
+        newest=False,
     )
     return Html(drawn + spread), ""
 
