@@ -196,8 +196,9 @@ class CsvUpload(widgets.FileUpload):
         self.observe(lambda change: self._taken(take), "value")
 
     def _taken(self, take: Callable[[str], object]) -> None:
-        if self.value:
-            take(bytes(self.value[0]["content"][:MOST_BYTES]).decode("utf-8-sig", errors="replace"))
+        files: Any = self.value  # type: ignore[has-type]
+        if files:
+            take(bytes(files[0]["content"][:MOST_BYTES]).decode("utf-8-sig", errors="replace"))
             self.value = ()  # the same file once more is a change again
 
 

@@ -270,7 +270,9 @@ class PortfolioState(ScreenState):
             self.background.ask("status", lambda progress: self._status(symbols[0]), self._known, lambda why: None)
         # What is held now is no limit of a walk that begins years ago.
         walked = {name: limit for name, limit in limits.items() if name not in ("turnover", "cost_bps")}
-        options = {"rebalance": self.rebalance, "cost_bps": self.cost_bps, "risk_free": self.risk_free, **self._target}
+        options: dict[str, Any] = {
+            "rebalance": self.rebalance, "cost_bps": self.cost_bps, "risk_free": self.risk_free, **self._target,
+        }  # fmt: skip
         self.backtest.ask(
             lambda progress: self.desk.backtest(symbols, objective, constraints=walked, progress=progress, **options)
         )

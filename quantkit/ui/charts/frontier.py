@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import bqplot as bq
 import numpy as np
@@ -23,12 +23,11 @@ __all__ = ["FrontierChart"]
 class FrontierChart(Chart):
     """Annual volatility against annual expected return; a click on the curve takes that portfolio."""
 
-    cells: ClassVar = {
-        "expected_return": Cell("Expected return", percent), "volatility": Cell("Volatility", percent),
-        "sharpe": Cell("Sharpe", "{:.2f}".format),
-    }  # fmt: skip
-
     def __init__(self, *, height: str = "380px") -> None:
+        self.cells = {
+            "expected_return": Cell("Expected return", percent), "volatility": Cell("Volatility", percent),
+            "sharpe": Cell("Sharpe", "{:.2f}".format),
+        }  # fmt: skip
         x, y = (bq.LinearScale(allow_padding=False) for _ in range(2))
         scales, nothing = {"x": x, "y": y}, {"x": np.empty(0), "y": np.empty(0)}
         self.curve = bq.Lines(scales=scales, stroke_width=2.2, **nothing)

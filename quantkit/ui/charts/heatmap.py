@@ -37,7 +37,8 @@ class CorrelationMap(Chart):
         self.y_axis.tick_style = {**self.y_axis.tick_style, "transform": "translateX(-6px)"}
         self.x_axis.tick_values = None
         self.remove_class("qk-figure").add_class("qk-map")
-        self.children = tuple(child for child in self.children if child is not self.readout)
+        shown: tuple[Any, ...] = self.children  # type: ignore[has-type]
+        self.children = tuple(child for child in shown if child is not self.readout)
         self.order: tuple[str, ...] = ()
 
     def update(self, correlation: Any) -> None:

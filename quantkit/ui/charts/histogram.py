@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import bqplot as bq
 import numpy as np
@@ -27,11 +27,11 @@ class ReturnsHistogram(Chart):
     """
 
     method = t.Unicode("auto")
-    cells: ClassVar = {
-        "lower": Cell("From", percent), "upper": Cell("To", percent), "count": Cell("Returns", "{:,.0f}".format)
-    }  # fmt: skip
 
     def __init__(self, *, height: str = "240px") -> None:
+        self.cells = {
+            "lower": Cell("From", percent), "upper": Cell("To", percent), "count": Cell("Returns", "{:,.0f}".format),
+        }  # fmt: skip
         x, y = (bq.LinearScale(allow_padding=False) for _ in range(2))
         scales = {"x": x, "y": y}
         nothing = {"x": np.empty(0), "y": np.empty(0)}
