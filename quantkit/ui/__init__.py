@@ -60,7 +60,7 @@ if TYPE_CHECKING:
         Verdict,
         VolatilityTable,
     )
-    from quantkit.ui.prediction_layout import Menu, StepButtons, Words, prediction_panels
+    from quantkit.ui.prediction_layout import Menu, StepButtons, prediction_panels
     from quantkit.ui.prediction_state import PredictionState
     from quantkit.ui.risk_figures import (
         ContributionTable,
@@ -143,7 +143,6 @@ _HOMES = {
     "WalkChart": "charts.walk_chart",
     "Watchlist": "tables",
     "WealthChart": "charts.lines",
-    "Words": "prediction_layout",
     "csv_export": "controls",
     "exports": "controls",
     "page_tools": "parts",
@@ -217,7 +216,6 @@ __all__ = [
     "Watchlist",
     "WealthChart",
     "WeightTable",
-    "Words",
     "csv_export",
     "exports",
     "page_tools",

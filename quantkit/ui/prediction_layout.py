@@ -8,7 +8,6 @@ import ipywidgets as widgets
 import traitlets as t
 
 from quantkit.ui.controls import Choice, csv_export, exports
-from quantkit.ui.formats import escape
 from quantkit.ui.parts import AnswerPanel
 from quantkit.ui.screens import panel
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from quantkit.ui.page import Page
     from quantkit.ui.prediction_state import PredictionState
 
-__all__ = ["Menu", "StepButtons", "Words", "prediction_panels"]
+__all__ = ["Menu", "StepButtons", "prediction_panels"]
 
 _HELP: Final = {
     "Forecast": (
@@ -123,9 +122,9 @@ class StepButtons(_Offered, widgets.ToggleButtons):
 
     most = t.Int(5)
 
-    def __init__(self, chosen: int = 1, most: int = 5, tooltip: str = "{} ahead") -> None:
+    def __init__(self, chosen: int = 1, most: int = 5, *, label: str = "", tooltip: str = "{} ahead") -> None:
         self._tooltip = tooltip
-        super().__init__(**self._steps(most), value=chosen)
+        super().__init__(**self._steps(most), value=chosen, description=label)
         self.most = most
         self.add_class("qk-segments").add_class("qk-steps")
         self._follow(chosen)
@@ -134,14 +133,6 @@ class StepButtons(_Offered, widgets.ToggleButtons):
     def _steps(self, most: int) -> dict[str, Any]:
         steps = range(1, most + 1)
         return {"options": [(str(step), step) for step in steps], "tooltips": [self._tooltip.format(s) for s in steps]}
-
-
-class Words(widgets.HTML):
-    """A word in a tool bar before a row of buttons."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(f"<span class='qk-label'>{escape(text)}</span>")
-        self.add_class("qk-words")
 
 
 def prediction_panels(state: PredictionState, page: Page, **parts: Any) -> list[widgets.Widget]:

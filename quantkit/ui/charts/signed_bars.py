@@ -19,7 +19,7 @@ __all__ = ["SignedBars"]
 MOST: Final = 10
 PIXELS: Final = 22
 #: Room on either side for the figures, as a share of the bars' reach.
-ROOM: Final = 0.3
+ROOM: Final = 0.6
 
 
 class SignedBars(Chart):
@@ -61,7 +61,7 @@ class SignedBars(Chart):
         shown, rest = order[:MOST], order[MOST:]
         labels, values = [names[at] for at in shown], [float(sizes[at]) for at in shown]
         if rest:
-            labels.append(f"{len(rest)} others")
+            labels.append(f"{len(rest)} others" if len(rest) > 1 else names[rest[0]])
             values.append(float(sum(sizes[at] for at in rest)))
         low, high = min([*values, 0.0]), max([*values, 0.0])
         room = ROOM * (high - low) or 1.0
