@@ -26,17 +26,14 @@ import time
 import warnings, logging
 warnings.simplefilter("ignore"); logging.disable(logging.CRITICAL)
 import pandas as pd
-from quantkit.data.base import HistoryQuery
-from quantkit.data.sample import SampleProvider
-provider, query = SampleProvider(), HistoryQuery("AAPL")
-close = provider.normalise(provider.extract(provider.build(query)), query).bars["adj_close"]
-returns = close.pct_change().dropna().tz_localize(None)
-read = time.process_time()
+import quantkit.data
+bars = pd.read_parquet(quantkit.data.__path__[0] + "/sample/1d/AAPL.parquet").set_index("time")
+returns = bars["adj_close"].pct_change().dropna().tz_localize(None)
 import quantstats
 quantstats.reports.html(returns, output={out!r}, title="AAPL")
 first = time.process_time()
 quantstats.reports.html(returns, output={out!r}, title="AAPL")
-print(first - read, time.process_time() - first)
+print(first, time.process_time() - first)
 """
 
 _OURS = """

@@ -53,8 +53,8 @@ def test_a_worker_killed_midway_costs_a_retry_and_the_pages_are_those_of_one_pro
     finally:
         cluster.stop()
     with Desk.open(home=tmp_path / "other") as desk:
-        here = run_batch(desk, symbol_jobs(SYMBOLS[:2], **QUICK), date=DAY, out=tmp_path / "near")
-    for name in SYMBOLS[:2]:
+        here = run_batch(desk, symbol_jobs(SYMBOLS[:1], **QUICK), date=DAY, out=tmp_path / "near")
+    for name in SYMBOLS[:1]:
         far, near = ((each.folder / f"{name}.html").read_text() for each in (run, here))
         assert unstamped(far) == unstamped(near)
         assert run.entries[name].fingerprint == here.entries[name].fingerprint
