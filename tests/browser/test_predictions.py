@@ -110,12 +110,12 @@ def aapl(screen: Screen) -> Screen:
 
 def test_every_figure_is_desk_s_to_the_last_digit(aapl: Screen, desk: Desk) -> None:
     made = desk.predict("AAPL", model="drift")
-    assert f"{made.predicted_price:,.2f}" in aapl.text("[data-qk-tile='Predicted next']")
+    assert aapl.text("[data-qk-tile='Predicted next'] b") == f"{made.predicted_price:,.2f}"
     trend = aapl.text("[data-qk-tile='Trend']")
     assert f"{made.trend} {made.trend_probability:.0%}" in trend
     assert ("no edge" in trend) == made.no_edge
-    assert f"{made.predicted_volatility * 100:.2f}%" in aapl.text("[data-qk-tile='Volatility']")
-    assert f"{made.coverage * 100:.1f}%" in aapl.text("[data-qk-tile='Coverage']")
+    assert aapl.text("[data-qk-tile='Volatility'] b") == f"{made.predicted_volatility * 100:.2f}%"
+    assert aapl.text("[data-qk-tile='Coverage'] b") == f"{made.coverage * 100:.1f}%"
     rows = aapl.rows(aapl.panel("Next steps") + "table")
     assert [row[:5] for row in rows] == [
         [str(at.step), f"{at.timestamp:%Y-%m-%d}", f"{at.mean:,.2f}", f"{at.lower:,.2f}", f"{at.upper:,.2f}"]

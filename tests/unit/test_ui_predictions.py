@@ -246,12 +246,12 @@ def test_explanation_bars_are_the_largest_parts_and_the_rest_together(shared_des
 def test_tiles_and_steps_say_the_forecast_to_the_last_digit(drift: Forecast) -> None:
     tiles, steps = ForecastTiles(), StepTable()
     tiles.forecast, steps.answer = drift, drift
-    assert f"{drift.predicted_price:,.2f}" in tiles.value
+    assert f">{drift.predicted_price:,.2f}<" in tiles.value
     assert f"{drift.trend} {drift.trend_probability:.0%}" in tiles.value
     assert ("no edge" in tiles.value) == drift.no_edge
     for step in drift.steps:
         for figure in (f"{step.timestamp:%Y-%m-%d}", f"{step.mean:,.2f}", f"{step.lower:,.2f}", f"{step.upper:,.2f}"):
-            assert figure in steps.value
+            assert f">{figure}<" in steps.value
 
 
 def test_standings_say_in_words_what_beats_naive_and_escape_nothing_into_markup(shared_desk) -> None:
