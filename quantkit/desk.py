@@ -237,6 +237,21 @@ class Desk:
         found.attrs = {name: bars.attrs[name] for name in ("symbol", "interval")}
         return found
 
+    def comparison(self, symbol: str, others: Iterable[str], interval: Interval = "1d") -> pd.DataFrame:
+        """Total-return prices of `symbol` and `others` at every bar of `symbol`; NaN where another one has none.
+
+        Raises
+        ------
+        DataError
+            They trade in different currencies.
+        UsageError, UnknownSymbolError, NoDataError
+        """
+        wanted = check_symbols([symbol, *others])
+        frames = {each: self.history(each, period="max", interval=interval) for each in wanted}
+        wide = joined_prices(frames).reindex(frames[wanted[0]].index)
+        wide.attrs = {name: frames[wanted[0]].attrs[name] for name in ("symbol", "interval", "currency")}
+        return wide
+
     def prices(
         self,
         symbols: Iterable[str] | str,

@@ -1,4 +1,4 @@
-"""What may be drawn over a price chart, as a row of chips that opens from the tool bar."""
+"""What may be drawn over a price chart or beside it, as a row of chips that opens from the tool bar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import traitlets as t
 
 from quantkit.core.indicators import INDICATORS
-from quantkit.ui.controls import Chip, Switch
+from quantkit.ui.controls import Chip, Fault, Switch, TextField
 
 __all__ = ["OverlayChips"]
 
@@ -27,6 +27,8 @@ class OverlayChips(widgets.Box):
     ----------
     value : tuple of str
         Names that are on, others that it has no chip for among them.
+    compare : str
+        Symbols to compare with, as somebody typed them; `fault` is what is wrong with them.
     interval : str
         Indicators of a session are offered on minute bars only.
     opener : Switch
@@ -34,12 +36,18 @@ class OverlayChips(widgets.Box):
     """
 
     value = t.Tuple()
+    compare = t.Unicode("")
+    fault = t.Unicode("")
     interval = t.Unicode("1d")
 
     def __init__(self) -> None:
         labels = {name: each.label for name, each in INDICATORS.items()} | {"log": "Log scale"}
         self.chips = {name: Chip(label, False, _HINTS.get(name, label)) for name, label in labels.items()}
-        super().__init__(list(self.chips.values()))
+        self.field = TextField("Compare", "JPM, XOM", "Up to four symbols, each rebased to 100 at the left edge")
+        self.note = Fault()
+        t.link((self, "compare"), (self.field, "value"))
+        t.dlink((self, "fault"), (self.note, "text"))
+        super().__init__([*self.chips.values(), self.field, self.note])
         self.add_class("qk-overlays")
         self.opener = Switch("Indicators", "Moving averages, bands, oscillators, logarithmic scale")
         for name, chip in self.chips.items():
@@ -47,6 +55,7 @@ class OverlayChips(widgets.Box):
         self.opener.observe(lambda change: self._lay_out(), "value")
         self.observe(lambda change: self._follow(), "value")
         self.observe(lambda change: self._lay_out(), "interval")
+        self.observe(lambda change: setattr(self.opener, "value", self.opener.value or bool(self.compare)), "compare")
         self._lay_out()
 
     def _turned(self, name: str, on: bool) -> None:

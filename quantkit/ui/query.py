@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from quantkit.core.calendars import check_period
 from quantkit.core.errors import UsageError
 from quantkit.core.indicators import INDICATORS
-from quantkit.core.schema import Interval, check_interval, check_symbol
+from quantkit.core.schema import Interval, check_interval, check_symbol, check_symbols
 
 __all__ = ["OVERLAYS", "StockQuery", "choice_of", "number_between", "read_view", "whole_between"]
 
@@ -19,6 +19,8 @@ View = TypeVar("View")
 
 #: Names that ``overlays`` may list: the forecast, every indicator, and a logarithmic price scale.
 OVERLAYS: Final[tuple[str, ...]] = ("forecast", *INDICATORS, "log")
+#: Symbols that one may be compared with.
+MOST_COMPARED: Final = 4
 _LONGEST: Final = 2_000
 
 
@@ -96,12 +98,15 @@ class StockQuery:
     interval : {"1d", "1m"}
     overlays : tuple of str
         Of ``OVERLAYS``.
+    compare : tuple of str
+        Symbols beside it, at most four.
     """
 
     symbol: str = "AAPL"
     period: str = "6mo"
     interval: Interval = "1d"
     overlays: tuple[str, ...] = ("forecast",)
+    compare: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str, default: StockQuery | None = None) -> tuple[StockQuery, list[str]]:
@@ -118,6 +123,7 @@ class StockQuery:
         """
         return read_view(text, default or cls(), {
             "symbol": check_symbol, "period": check_period, "interval": check_interval, "overlays": check_overlays,
+            "compare": check_compared,
         })  # fmt: skip
 
     def to_query(self) -> str:
@@ -125,7 +131,18 @@ class StockQuery:
         values = {"symbol": self.symbol, "period": self.period, "interval": self.interval}
         if self.overlays != StockQuery().overlays:
             values["overlays"] = ",".join(self.overlays)
+        if self.compare:
+            values["compare"] = ",".join(self.compare)
         return urlencode(values, safe=",^=")
+
+
+def check_compared(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Symbols to compare with, each once; ``UsageError`` for a malformed one, or a fifth."""
+    listed = [name for name in (names.replace(" ", ",").split(",") if isinstance(names, str) else names) if name]
+    chosen = tuple(check_symbols(list(dict.fromkeys(listed)))) if listed else ()
+    if len(chosen) > MOST_COMPARED:
+        raise UsageError(f"{len(chosen)} symbols to compare with; at most {MOST_COMPARED} are drawn")
+    return chosen
 
 
 def check_overlays(names: str | Iterable[str]) -> tuple[str, ...]:

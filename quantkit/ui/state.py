@@ -16,7 +16,7 @@ from quantkit.core.schema import INTERVALS, Interval, check_symbol
 from quantkit.ui.background import Background, in_words
 from quantkit.ui.live import Live
 from quantkit.ui.page import MAX_SYMBOLS
-from quantkit.ui.query import StockQuery, check_overlays
+from quantkit.ui.query import StockQuery, check_compared, check_overlays
 from quantkit.ui.question import Question
 from quantkit.ui.screen_state import ScreenState, pill_words, sentence_of
 
@@ -76,6 +76,10 @@ class StockState(ScreenState):
         Those among the overlays, at every bar.
     log : bool
         Whether ``log`` is among the overlays.
+    compare : str
+        Up to four symbols, separated by commas, that the shown one is compared with.
+    compared : DataFrame or None
+        Prices of both at the bars of the shown one; `compare_error` says why there are none.
     error, forecast_error, watch_error : str
         A sentence, or nothing.
     failed : bool
@@ -100,6 +104,7 @@ class StockState(ScreenState):
     overlays = t.Tuple(("forecast",))
     show_forecast = t.Bool(True)
     log = t.Bool(False)
+    compare = t.Unicode("")
     watchlist = t.List(t.Unicode())
     kept_watchlist = t.List(t.Unicode(), default_value=None, allow_none=True)
 
@@ -108,6 +113,8 @@ class StockState(ScreenState):
     instrument = t.Any(None, allow_none=True)
     forecast = t.Any(None, allow_none=True)
     indicators = t.Instance(pd.DataFrame, allow_none=True)
+    compared = t.Instance(pd.DataFrame, allow_none=True)
+    compare_error = t.Unicode("")
     forecast_error = t.Unicode("")
     watch_error = t.Unicode("")
     forecasting = t.Bool(False)
@@ -133,6 +140,7 @@ class StockState(ScreenState):
         self.observe(lambda change: self._changed("period"), "period")
         self.observe(lambda change: self._forecast_shown(), "show_forecast")
         self.observe(lambda change: self._overlays_chosen(), "overlays")
+        self.observe(lambda change: self._compare_chosen(), "compare")
         self.observe(lambda change: self._ask_watch(), "watchlist")
         self.observe(lambda change: setattr(self.live, "visible", self.visible), "visible")
 
@@ -263,6 +271,7 @@ class StockState(ScreenState):
         self.bars, self.failed = series.bars, False
         self.forecast, self.forecast_error = None, ""
         self._ask_indicators()
+        self._ask_compared()
         self._head(series.quote)
         self.busy = False
         self._say_query()
@@ -356,6 +365,7 @@ class StockState(ScreenState):
         self.bars = longer
         if complete:
             self._ask_indicators()
+            self._ask_compared()
             if self.forecasting:
                 self._forecast_due = True
             else:
@@ -385,6 +395,35 @@ class StockState(ScreenState):
         self.show_forecast, self.log = "forecast" in self.overlays, "log" in self.overlays
         self._ask_indicators()
         self._say_query()
+
+    def _compare_chosen(self) -> None:
+        if self._settling:
+            return
+        self._ask_compared()
+        self._say_query()
+
+    def _ask_compared(self) -> None:
+        """Have the prices of the compared symbols put beside the shown one's; itself among them is left out."""
+        self.compare_error = ""
+        bars = self.bars
+        try:
+            others = [each for each in check_compared(self.compare) if bars is None or each != bars.attrs["symbol"]]
+        except QuantkitError as error:
+            self.compare_error, others = sentence_of(in_words(error)), []
+        if bars is None or not others:
+            self.background.forget("compared")
+            self.compared = None
+            return
+
+        def failed(why: str) -> None:
+            self.compared, self.compare_error = None, sentence_of(why)
+
+        self.background.ask(
+            "compared",
+            lambda progress: self.desk.comparison(bars.attrs["symbol"], others, interval=bars.attrs["interval"]),
+            lambda found: self.set_trait("compared", found),
+            failed,
+        )
 
     def _ask_indicators(self) -> None:
         """Have the chosen indicators made of the shown series; one that needs minutes is left out on daily bars."""
@@ -448,11 +487,12 @@ class StockState(ScreenState):
 
     def _take(self, query: StockQuery) -> None:
         self.symbol, self.period, self.interval = query.symbol, query.period, query.interval
-        self.overlays = query.overlays
+        self.overlays, self.compare = query.overlays, ",".join(query.compare)
         self.show_forecast, self.log = "forecast" in query.overlays, "log" in query.overlays
 
     def _say_query(self) -> None:
-        self.query = StockQuery(self.symbol, self.period, self.interval, self.overlays).to_query()
+        compare = () if self.compare_error else check_compared(self.compare)
+        self.query = StockQuery(self.symbol, self.period, self.interval, self.overlays, compare).to_query()
 
 
 def _first(symbols: tuple[str, ...]) -> str:

@@ -402,3 +402,30 @@ def test_controls_have_names_and_no_default_grey(screen: Screen) -> None:
            .map((e) => getComputedStyle(e).backgroundColor))]"""
     )
     assert set(grounds) <= {"rgba(0, 0, 0, 0)", "rgb(26, 33, 48)"}
+
+
+def test_indicators_and_comparison_are_the_desks_and_are_in_the_address(screen: Screen, shared_desk: Desk) -> None:
+    page = screen.page
+    page.click('.qk-toolbar button:has-text("Indicators")')
+    page.click('.qk-overlays button:has-text("SMA 20")')
+    page.click('.qk-overlays button:has-text("RSI 14")')
+    values = shared_desk.indicators("AAPL", ["sma20", "rsi"]).iloc[-1]
+    page.mouse.move(2, 2)
+    wait_for(screen, READOUT, f"SMA 20{values['sma20']:,.2f}")
+    wait_for(screen, READOUT, f"RSI{values['rsi']:.1f}")
+    page.wait_for_selector(".qk-pane path.line")
+    wait_for_address(screen, "overlays=forecast,sma20,rsi")
+    field = page.locator(".qk-overlays input[type=text]")
+    field.fill("NVDA")
+    field.press("Enter")
+    wait_for(screen, READOUT, "NVDA")
+    wait_for_address(screen, "compare=NVDA")
+    field.fill("NOPE")
+    field.press("Enter")
+    wait_for(screen, ".qk-overlays [role=alert]", "NOPE is not in the sample")
+    field.fill("")
+    field.press("Enter")
+    page.click('.qk-overlays button:has-text("SMA 20")')
+    page.click('.qk-overlays button:has-text("RSI 14")')
+    page.click('.qk-toolbar button:has-text("Indicators")')
+    page.wait_for_function("!location.search.includes('sma20') && !location.search.includes('rsi')")

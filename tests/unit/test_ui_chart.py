@@ -330,7 +330,8 @@ def test_indicators_are_drawn_at_the_last_bar_of_each_candle(aapl: pd.DataFrame)
     assert candles.size > 1
     np.testing.assert_array_equal(lines.y[0], values["sma50"].to_numpy()[candles.last])
     assert lines.y.shape == (4, len(candles))
-    rsi, macd = chart.panes
+    compare, rsi, macd = chart.panes
+    assert compare.widget.children == ()
     assert (rsi.widget.layout.display, macd.widget.layout.display) == ("none", None)
     np.testing.assert_array_equal(macd.bars.y, values["macd.histogram"].fillna(0).to_numpy()[candles.last])
     assert [label for label, _, _ in chart.pointer.meta["extra"]][:2] == ["SMA 50", "BB low"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from quantkit.core.indicators import INDICATORS
-from quantkit.ui import OverlayChips, StockState
+from quantkit.ui import CandleChart, OverlayChips, StockState
 from quantkit.ui.query import StockQuery
 
 
@@ -62,3 +63,36 @@ def test_every_overlay_survives_the_address(name):
     query, faults = StockQuery.parse(f"overlays={name}")
     assert (query.overlays, faults) == ((name,), [])
     assert StockQuery.parse(query.to_query())[0] == query
+
+
+def test_compared_symbols_are_rebased_to_what_is_in_sight(state, shared_desk):
+    state.open("symbol=AAPL&period=1y&compare=NVDA,GOOG")
+    state.background.settle()
+    assert list(state.compared) == ["AAPL", "NVDA", "GOOG"]
+    chart = CandleChart(state.bars, period="1y")
+    chart.compared = state.compared
+    drawn, last = chart._drawn, chart._drawn.candles.last
+    first = drawn.seen.start
+    for line, symbol in zip(chart.compare.lines.y, state.compared, strict=True):
+        prices = shared_desk.prices([symbol], period="max")[symbol].reindex(state.bars.index).to_numpy()
+        np.testing.assert_allclose(line, 100.0 * prices[last] / prices[last[first]], rtol=1e-12)
+    assert [name for name, _, _ in chart.pointer.meta["extra"]] == ["AAPL", "NVDA", "GOOG"]
+    chart.show(100, 400)
+    assert chart.compare.lines.y[0][chart._drawn.seen.start] == pytest.approx(100.0)
+    assert "compare=NVDA,GOOG" in state.query
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("NOPE", "NOPE is not in the sample"), ("a,b,c,d,e", "5 symbols to compare with; at most 4"), ("<b>", "'<b>' is not a symbol")],
+)
+def test_what_cannot_be_compared_is_said_beside_the_field(state, asked, said):
+    state.open("symbol=AAPL")
+    state.background.settle()
+    state.compare = asked
+    state.background.settle()
+    assert said in state.compare_error
+    assert state.compared is None
+    state.compare = "AAPL"
+    state.background.settle()
+    assert (state.compare_error, state.compared) == ("", None), "itself is nothing to compare with"

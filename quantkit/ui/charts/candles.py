@@ -28,7 +28,16 @@ from quantkit.ui.charts.layers import (
     VolumeLayer,
 )
 from quantkit.ui.charts.navigator import Navigator
-from quantkit.ui.charts.overlays import IndicatorLayer, PaneLayer, colour_of, legend
+from quantkit.ui.charts.overlays import (
+    ComparePane,
+    IndicatorLayer,
+    IndicatorPane,
+    Pane,
+    colour_of,
+    compare_colour,
+    legend,
+    rebased,
+)
 from quantkit.ui.charts.pointer import Pointer
 from quantkit.ui.charts.series import Series
 from quantkit.ui.charts.ticks import js_number, log_ticks, price_ticks, time_ticks
@@ -82,6 +91,7 @@ class CandleChart(widgets.VBox):
     theme = t.Enum(tuple(THEMES), default_value="dark")
     show_forecast = t.Bool(True)
     indicators = t.Instance(pd.DataFrame, allow_none=True, help="Of the bars, as ``desk.indicators`` returns them")
+    compared = t.Instance(pd.DataFrame, allow_none=True, help="As ``desk.comparison`` returns them")
     log = t.Bool(False, help="Whether the price scale is logarithmic")
     show_table = t.Bool(False)
     ready = t.Bool(False)
@@ -102,7 +112,9 @@ class CandleChart(widgets.VBox):
         self.scales.volume.min = 0.0
         self.candles, self.volume = CandleLayer(self.scales), VolumeLayer(self.scales)
         self.fan, self.last = FanLayer(self.scales), LastPriceLayer(self.scales)
-        self.panes = [PaneLayer(self.scales, name, MARGIN) for name, each in INDICATORS.items() if each.pane == "below"]
+        below = [name for name, each in INDICATORS.items() if each.pane == "below"]
+        self.compare = ComparePane(self.scales, MARGIN)
+        self.panes: list[Pane] = [self.compare, *(IndicatorPane(self.scales, name, MARGIN) for name in below)]
         self.layers: list[Layer] = [
             self.volume, self.fan, self.candles, IndicatorLayer(self.scales), *(make(self.scales) for make in layers),
             *self.panes, self.last,
@@ -136,7 +148,7 @@ class CandleChart(widgets.VBox):
         self.observe(lambda change: self._load(), "bars")
         self.observe(lambda change: None if self._quiet else self.look(), "period")
         self.observe(lambda change: self._reforecast(), ["forecast", "show_forecast"])
-        self.observe(lambda change: self._redraw(), ["indicators", "log"])
+        self.observe(lambda change: self._redraw(), ["indicators", "compared", "log"])
         self.observe(lambda change: self.paint(change.new), "theme")
         self.observe(lambda change: self._fill_table(), "show_table")
         if bars is not None:
@@ -270,10 +282,9 @@ class CandleChart(widgets.VBox):
         named = self.series.symbol or getattr(made, "symbol", "")
         return made if made is not None and (made.symbol, made.interval) == (named, self.series.interval) else None
 
-    @property
-    def _fitting_indicators(self) -> dict[str, np.ndarray]:
-        """The indicators, unless they were made of another series; of bars that came later there are none yet."""
-        made, known = self.indicators, self.series.bars.index
+    def _fitting(self, made: pd.DataFrame | None) -> dict[str, np.ndarray]:
+        """Columns of `made`, unless it is of another series; of bars that came later there is nothing yet."""
+        known = self.series.bars.index
         named = made.attrs.get("symbol", self.series.symbol) if made is not None else ""
         if made is None or named != self.series.symbol or not made.index.equals(known[: len(made)]):
             return {}
@@ -319,7 +330,7 @@ class CandleChart(widgets.VBox):
         candles, fresh = self._candles_for(low, high, size, None if force else before)
         view = View(
             self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals,
-            self._fitting_indicators, self.log,
+            self._fitting(self.indicators), self.log, self._fitting(self.compared),
         )  # fmt: skip
         self._drawn = view
         floor = self._fit_prices(view)
@@ -331,8 +342,8 @@ class CandleChart(widgets.VBox):
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
-        if fresh:
-            self.pointer.show(candles, self.series.clock, meta, [v[candles.last] for v in view.indicators.values()])
+        if fresh or view.compared:  # which is rebased to what is in sight
+            self.pointer.show(candles, self.series.clock, meta, self._extras(view))
         else:
             self.pointer.meta = meta
         self._fill_table()
@@ -407,11 +418,20 @@ class CandleChart(widgets.VBox):
             "newest": len(self.series) - 1.5,
             "floor": floor,
             "log": view.log,
-            "extra": [[legend(column), colour_of(column, self._tokens), _digits(column)] for column in view.indicators],
+            "extra": [
+                *([legend(column), colour_of(column, self._tokens), _digits(column)] for column in view.indicators),
+                *([name, compare_colour(at, self._tokens), 1] for at, name in enumerate(view.compared)),
+            ],
             "last": {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"},
             "before": float(close[first - 1]) if first > 0 else None,
             "caption": self.caption,
         }
+
+    @staticmethod
+    def _extras(view: View) -> list[np.ndarray]:
+        """What the readout says of each candle beside its prices, in the order of ``extra`` in its meta."""
+        values = [each[view.candles.last] for each in view.indicators.values()]
+        return [*values, *(rebased(view).values() if view.compared else ())]
 
     def _fill_table(self) -> None:
         self.table.layout.display = None if self.show_table else "none"

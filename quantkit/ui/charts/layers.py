@@ -46,6 +46,8 @@ class View:
         What ``Desk.indicators`` says of every bar.
     log : bool
         Whether the price scale is logarithmic.
+    compared : mapping of symbol to ndarray, shape (T,)
+        Total-return prices of the symbol and those it is compared with, at every bar.
     """
 
     columns: BarColumns
@@ -56,6 +58,7 @@ class View:
     decimals: int
     indicators: Mapping[str, np.ndarray] = field(default_factory=dict)
     log: bool = False
+    compared: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def level(self, price: Any) -> Any:
         """Where a price stands on the price scale: on a logarithmic one its decimal logarithm, NaN if it has none."""
