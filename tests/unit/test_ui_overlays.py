@@ -84,7 +84,11 @@ def test_compared_symbols_are_rebased_to_what_is_in_sight(state, shared_desk):
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [("NOPE", "NOPE is not in the sample"), ("a,b,c,d,e", "5 symbols to compare with; at most 4"), ("<b>", "'<b>' is not a symbol")],
+    [
+        ("NOPE", "NOPE is not in the sample"),
+        ("a,b,c,d,e", "5 symbols to compare with; at most 4"),
+        ("<b>", "'<b>' is not a symbol"),
+    ],
 )
 def test_what_cannot_be_compared_is_said_beside_the_field(state, asked, said):
     state.open("symbol=AAPL")
