@@ -225,3 +225,15 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
         return serving(folder, tmp_path_factory.mktemp("served"), *options, **environment)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def serve_screen(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Starts servers of one dashboard alone: ``with serve_screen("risk") as server:``. No other waits pre-heated."""
+
+    def start(name: str, *options: str, **environment: str) -> Any:
+        folder = tmp_path_factory.mktemp("dashboards")
+        shutil.copy(ROOT / "dashboards" / f"{name}.ipynb", folder)
+        return serve(folder, *options, **environment)
+
+    return start

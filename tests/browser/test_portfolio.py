@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from quantkit import Desk
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 SYMBOLS = ["AAPL", "MSFT", "JPM", "XOM"]
 SECONDS = 90
 TILE = "[data-qk-tile='{}'] b"
 
 
 @pytest.fixture(scope="module")
-def server(serve: Callable[..., Any]) -> Iterator[Any]:
-    with serve(DASHBOARDS) as running:
+def server(serve_screen: Callable[..., Any]) -> Iterator[Any]:
+    with serve_screen("portfolio") as running:
         yield running
 
 

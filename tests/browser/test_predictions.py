@@ -13,16 +13,15 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 # Quick models, so that the tests wait for the page and not for fits.
 VIEW = "symbol=AAPL&model=drift&horizon=5&interval=1d&models=naive,drift"
 
 
 @pytest.fixture(scope="module")
-def server(serve: Callable[..., Any]) -> Iterator[Any]:
-    with serve(DASHBOARDS) as running:
+def server(serve_screen: Callable[..., Any]) -> Iterator[Any]:
+    with serve_screen("predictions") as running:
         yield running
 
 
@@ -214,7 +213,8 @@ def test_a_typed_symbol_changes_everything_and_tabs_carry_it(screen: Screen, des
     screen.wait("[data-qk-tile='Predicted next']", f"{made.predicted_price:,.2f}")
     screen.wait("[data-qk-verdict]", made.in_words())
     screen.eventually(screen.page.title, "KO forecast")
-    assert "symbol=KO" in (screen.page.get_attribute(".qk-tabs a[data-qk-screen='risk']", "href") or "symbol=KO")
+    tabs = screen.page.evaluate("[...document.querySelectorAll('.qk-tabs a')].map(tab => tab.search)")
+    assert set(tabs) == {"?symbol=KO"}
     screen.page.fill("#qk-symbol", "TSLA")
     screen.page.keyboard.press("Enter")
     screen.wait("#qk-banner", "TSLA is not in the sample")

@@ -12,16 +12,15 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 TILE = "[data-qk-tile='{}'] b"
 SECONDS = 90
 
 
 @pytest.fixture(scope="module")
-def server(serve: Callable[..., Any]) -> Iterator[Any]:
-    with serve(DASHBOARDS) as running:
+def server(serve_screen: Callable[..., Any]) -> Iterator[Any]:
+    with serve_screen("risk") as running:
         yield running
 
 

@@ -14,17 +14,16 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 READOUT = ".qk-readout"
 TICKS = "[...document.querySelectorAll('.qk-plot .axis')[0].querySelectorAll('.tick text')].map((t) => t.textContent)"
 ASKS_OTHERS = re.compile(r"^(https?|wss?)://(?!127\.0\.0\.1)").match
 
 
 @pytest.fixture(scope="module")
-def server(serve: Callable[..., Any]) -> Iterator[Any]:
-    with serve(DASHBOARDS) as running:
+def server(serve_screen: Callable[..., Any]) -> Iterator[Any]:
+    with serve_screen("stock") as running:
         yield running
 
 
