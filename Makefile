@@ -45,7 +45,7 @@ lint: $(VENV)/.dev
 # Many tests wait for real processes and browsers, which a busy machine can starve: one that fails is asked once more,
 # and the summary says so.
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 2 --dist loadgroup --reruns 1
+	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder --reruns 1
 	home=$$(mktemp -d) && QUANTKIT_HOME=$$home $(BIN)/pytest -q --nbval-lax $(NOTEBOOKS); status=$$?; \
 		rm -rf $$home; exit $$status
 

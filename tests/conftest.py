@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 # A developer's own settings must not decide what the tests see.
 for _name in [name for name in os.environ if name.startswith("QUANTKIT_")]:
     del os.environ[_name]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests stay on one worker, which starts its servers once; all browsers stay on one, or they starve.
+
+    xdist's own groups go by a suffix that pytest 9.2 no longer takes into a test's name.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "browser" if file.startswith("tests/browser/") else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 SYMBOLS = ["AAPL", "MSFT", "JPM", "XOM"]
 SECONDS = 90

@@ -13,7 +13,7 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 # Quick models, so that the tests wait for the page and not for fits.
 VIEW = "symbol=AAPL&model=drift&horizon=5&interval=1d&models=naive,drift"

@@ -10,7 +10,7 @@ import pytest
 from quantkit import Desk
 from quantkit.reporting.batch import Run, run_batch, symbol_jobs
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

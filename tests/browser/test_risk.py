@@ -12,7 +12,7 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 TILE = "[data-qk-tile='{}'] b"
 SECONDS = 90

@@ -23,7 +23,7 @@ from quantkit.serve.config import EXTENSIONS, dashboards_folder, jupyter_root, v
 from quantkit.serve.server import PROTOCOL
 from quantkit.ui.theme import THEMES
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 POOL = 3  # one kernel waits for each notebook in tests/browser/notebooks
 

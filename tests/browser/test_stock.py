@@ -14,7 +14,7 @@ import pytest
 
 from quantkit import Desk
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.browser
 
 READOUT = ".qk-readout"
 TICKS = "[...document.querySelectorAll('.qk-plot .axis')[0].querySelectorAll('.tick text')].map((t) => t.textContent)"

@@ -21,8 +21,6 @@ from quantkit.core.errors import QuantkitError
 from quantkit.settings import Settings
 from tests.integration.api_server import serving
 
-pytestmark = pytest.mark.xdist_group("api")
-
 FOUR = ["AAPL", "MSFT", "JPM", "XOM"]
 
 

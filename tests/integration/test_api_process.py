@@ -14,11 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from quantkit.core.errors import SettingsError
-
-pytestmark = pytest.mark.xdist_group("api")
 
 ROOT = Path(__file__).parents[2]
 MIX = ("/price?symbol=AAPL", "/history?symbol=AAPL&period=5y", "/symbols", "/correlation?symbols=AAPL,XOM",

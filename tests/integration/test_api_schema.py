@@ -18,8 +18,6 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.integration.api_server import serving
 
-pytestmark = pytest.mark.xdist_group("api")
-
 SYMBOLS = ["AAPL", "XOM", "^GSPC", "MSFT", "TSLA", "AZN.L", "<"]
 #: A stream never ends, and has tests of its own.
 LEFT_OUT = {"/stream"}

@@ -4,12 +4,8 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-import pytest
-
 from quantkit.serve.config import OwnKernelSpecManager
 from quantkit.serve.kernels import VOILA_MARK, VisitorKernelManager
-
-pytestmark = pytest.mark.xdist_group("kernels")
 
 VOILA = {VOILA_MARK: "/"}
 

@@ -22,8 +22,6 @@ from quantkit.serve.up import programs
 from quantkit.serve.warm import warm
 from quantkit.settings import Settings
 
-pytestmark = pytest.mark.xdist_group("up")
-
 ROOT = Path(__file__).parents[2]
 
 

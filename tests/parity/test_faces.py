@@ -11,8 +11,6 @@ from quantkit.api.bodies import history_body, optimize_body, prediction_body, pr
 from quantkit.cli import app
 from tests.integration.api_server import serving
 
-pytestmark = pytest.mark.xdist_group("api")
-
 DAILY = "AAPL AMD AMZN BAC BBY CVX GE GOOG HD JNJ JPM KO LLY META MRK MSFT NFLX NVDA PEP PFE PG RRC UNH WMT XOM".split()
 FOUR = ["AAPL", "MSFT", "JPM", "XOM"]
 

@@ -18,7 +18,7 @@ from quantkit.forecast.significance import holm
 from quantkit.portfolio import OBJECTIVES, SAMPLE_NOTE, compare
 from quantkit.portfolio.evaluation import SharpeDifference, sharpe_difference
 
-pytestmark = [pytest.mark.proof, pytest.mark.xdist_group("portfolio proof")]
+pytestmark = pytest.mark.proof
 
 TABLE = Path(__file__).parents[2] / "docs/proof/portfolios.md"
 DAYS = 1250
