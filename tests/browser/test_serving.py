@@ -66,7 +66,7 @@ def test_every_token_of_both_themes_is_a_variable_on_the_page(theme, server, vis
     visitor.page.add_init_script(f"localStorage.setItem('qk-theme', '{theme}')")
     visitor.open(server.base)
     tokens = THEMES[theme]
-    for name in tokens.__slots__:
+    for name in (name for name in tokens.__slots__ if isinstance(getattr(tokens, name), str)):
         value = visitor.said(f"getComputedStyle(document.documentElement).getPropertyValue('--qk-{name}').trim()")
         assert value == getattr(tokens, name)
 
