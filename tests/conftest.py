@@ -17,6 +17,9 @@ from quantkit.settings import Settings
 # Helpers beside the tests, by their own names.
 sys.path.insert(0, str(Path(__file__).parent))
 
+# It registers a provider when it is imported, by its own name: looked through for doctests it would do so twice.
+collect_ignore = ["truth_provider.py"]
+
 # A developer's own settings must not decide what the tests see.
 for _name in [name for name in os.environ if name.startswith("QUANTKIT_")]:
     del os.environ[_name]

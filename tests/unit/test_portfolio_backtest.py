@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +16,6 @@ from quantkit.portfolio.account import Account, follow
 from quantkit.portfolio.backtest import rebalance_rows
 from quantkit.portfolio.evaluation import sharpe_difference
 from quantkit.portfolio.forecast_views import walk_forecasts
-from quantkit.risk.measures import annual_return
 
 QUICK = {"min_train": 60, "window": 120, "draws": 100}
 
@@ -268,26 +263,6 @@ def sample(symbols: list[str], start: str) -> pd.DataFrame:
         return provider.normalise(provider.extract(provider.build(query)), query).bars["adj_close"]
 
     return pd.DataFrame({symbol: close(symbol) for symbol in symbols}).dropna()
-
-
-def test_the_note_on_the_sample_is_true() -> None:
-    # The package that the sample comes from holds all 20 stocks since 1990; the sample's own AAPL begins in 2013.
-    folder = Path(sys.prefix) / "peers" / "skfolio" / "datasets" / "data"
-    if not folder.exists():
-        spec = importlib.util.find_spec("skfolio")
-        if spec is None or spec.origin is None:
-            assert os.environ.get("CI") != "true", "skfolio is missing"
-            pytest.skip("skfolio is neither installed nor among the peers")
-        folder = Path(spec.origin).parent / "datasets" / "data"
-    stocks, index = (
-        pd.read_csv(folder / f"sp500_{name}.csv.gz", index_col=0, parse_dates=True).loc["1997-12-31":]
-        for name in ("dataset", "index")
-    )
-    assert stocks.shape[1] == 20
-    even = annual_return(stocks.pct_change().iloc[1:].mean(axis=1), periods_per_year=252)
-    level = annual_return(index.pct_change().iloc[1:, 0], periods_per_year=252)
-    assert f"{100 * even:.1f} % a year" in SAMPLE_NOTE
-    assert f"{100 * level:.1f} %" in SAMPLE_NOTE
 
 
 def test_on_the_sample_the_hindsight_is_said() -> None:

@@ -88,7 +88,7 @@ class Chart(widgets.VBox):
         self.table = widgets.HTML(layout=widgets.Layout(display="none")).add_class("qk-table-twin")
         plot = widgets.Box([self.figure]).add_class("qk-plot")
         super().__init__([self.readout, plot, self.table])
-        self.add_class("qk-chart").add_class("qk-figure")
+        self.add_class("qk-chart").add_class("qk-figure").add_class("qk-empty")
         self.frame: pd.DataFrame | None = None
         self.caption, self.file_stem = "", "chart"
         self._held = False
@@ -142,6 +142,8 @@ class Chart(widgets.VBox):
         self.frame, self.caption = frame, caption
         self.file_stem = "".join(c if c.isalnum() or c in ".-=" else "_" for c in stem)
         self._fill_table()
+        if not self.ready:  # until then its axes say nothing
+            self.remove_class("qk-empty")
         self.ready = True
 
     def _fill_table(self) -> None:
