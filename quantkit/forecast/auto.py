@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite, Forecaster
+from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Forecaster, light_models
 from quantkit.forecast.significance import diebold_mariano, holm
 from quantkit.forecast.target import Outcomes, session_gaps
 from quantkit.forecast.walk import MIN_ORIGINS, Walk, bars_needed, plan_walk, walk_models
@@ -58,12 +58,8 @@ class Auto(Forecaster):
         self.origins = origins
 
     def members(self, interval: str) -> tuple[str, ...]:
-        """Naive and every model that is neither heavy nor a composite and can forecast the interval."""
-        return tuple(
-            name
-            for name, kind in FORECASTERS.items()
-            if not kind.heavy and interval in kind.intervals and not isinstance(kind(), Composite)
-        )
+        """Those of :func:`~quantkit.forecast.base.light_models`, naive among them."""
+        return light_models(interval)
 
     def weights(
         self, walks: Mapping[str, Walk], outcomes: Outcomes, *, step: int, window: int, since: int = 0

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import DataError
-from quantkit.core.registry import Registry
+from quantkit.core.registry import Registry, own_code
 from quantkit.core.results import Result
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORECASTERS", "Band", "Batched", "Composite", "Contender", "Forecast", "ForecastStep", "Forecaster", "Trend",
+    "light_models",
 ]  # fmt: skip
 
 Trend = Literal["UP", "DOWN"]
@@ -90,6 +91,19 @@ class Composite(Protocol):
 
 #: Model classes by name, callable without arguments.
 FORECASTERS: Registry[type[Forecaster]] = Registry("model")
+
+
+def light_models(interval: str) -> tuple[str, ...]:
+    """Names of the models that composites combine: not heavy, no composite, and able to forecast `interval`.
+
+    A model that somebody has added from outside is asked for by its own name: counted here it would change what
+    ``auto`` says under a fingerprint that other processes share.
+    """
+    return tuple(
+        name
+        for name, kind in FORECASTERS.items()
+        if not kind.heavy and interval in kind.intervals and not own_code([name]) and not isinstance(kind(), Composite)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ import pandas as pd
 from quantkit.core.errors import UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
+from quantkit.core.registry import own_code
 from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_bars, check_interval, check_level
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite
@@ -177,8 +178,8 @@ def leaderboard(
     bars : DataFrame, shape (T, 6)
         As :func:`~quantkit.forecast.predict` takes them.
     models : sequence of str, optional
-        Names in ``FORECASTERS``; by default all that are not ``heavy`` and can forecast the interval. Naive is always
-        there.
+        Names in ``FORECASTERS``; by default quantkit's own that are not ``heavy`` and can forecast the interval. Naive
+        is always there.
     horizon : int
         Bars ahead, 1 to 60.
     origins : int
@@ -201,7 +202,11 @@ def leaderboard(
     if isinstance(models, str):
         raise UsageError(f"models {models!r} is one name; expected a list such as ['naive', {models!r}]")
     if models is None:
-        models = [name for name, kind in FORECASTERS.items() if not kind.heavy and interval in kind.intervals]
+        models = [
+            name
+            for name, kind in FORECASTERS.items()
+            if not kind.heavy and interval in kind.intervals and not own_code([name])
+        ]
     names = list(dict.fromkeys(["naive", *(check_model(each, interval) for each in models)]))
     symbol = symbol or str(bars.attrs.get("symbol", ""))
     check_bars(bars, name=symbol or "bars")
