@@ -72,8 +72,8 @@ def fingerprint(question: Mapping[str, Any], *data: pd.DataFrame | pd.Series) ->
     True
     """
     asked = json.dumps(question, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    own = own_code(sorted(set(_texts(question))))
-    parts = [code_version(), asked, *(data_hash(each) for each in data), *own.values()]
+    own = own_code(_texts(question))
+    parts = [code_version(), asked, *(data_hash(each) for each in data), *own]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from types import CodeType, FunctionType
 from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 from quantkit.core.errors import UnknownChoiceError
 
@@ -14,13 +15,14 @@ __all__ = ["Registry", "own_code"]
 
 T = TypeVar("T")
 
-#: Hash of the code of every choice that was added from outside quantkit, by its name.
-_OWN: dict[str, str] = {}
+#: Every table in use: one that a program made for itself is gone with it.
+_TABLES: WeakSet[Registry[Any]] = WeakSet()
 
 
-def own_code(names: Iterable[str]) -> dict[str, str]:
-    """Hash of the code of each of `names` that somebody has added from outside quantkit; the others are left out."""
-    return {name: _OWN[name] for name in names if name in _OWN}
+def own_code(names: Iterable[str]) -> list[str]:
+    """Hashes of the code of those of `names` that somebody has added to any table from outside quantkit."""
+    tables = sorted(_TABLES, key=lambda table: table.kind)
+    return [table.own[name] for name in sorted(set(names)) for table in tables if name in table.own]
 
 
 class Registry(Mapping[str, T], Generic[T]):
@@ -44,6 +46,13 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._choices: dict[str, T] = {}
+        #: Hash of the code of each choice that was added from outside quantkit, by its name.
+        self.own: dict[str, str] = {}
+        _TABLES.add(self)
+
+    # A mapping compares by content and so has no hash; a table is itself alone.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def add(self, name: str) -> Callable[[T], T]:
         """Decorator that registers what it decorates under `name`.
@@ -58,10 +67,14 @@ class Registry(Mapping[str, T], Generic[T]):
                 raise ValueError(f"{self.kind} {name!r} is registered already, as {before!r}")
             self._choices[name] = choice
             if not _place(choice)[0].startswith("quantkit."):
-                _OWN[name] = _code_hash(choice)
+                self.own[name] = _code_hash(choice)
             return choice
 
         return register
+
+    def built_in(self) -> dict[str, T]:
+        """The choices that come with quantkit, without those that somebody has added from outside."""
+        return {name: choice for name, choice in self._choices.items() if name not in self.own}
 
     def __getitem__(self, name: str) -> T:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import DataError
-from quantkit.core.registry import Registry, own_code
+from quantkit.core.registry import Registry
 from quantkit.core.results import Result
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def light_models(interval: str) -> tuple[str, ...]:
     """
     return tuple(
         name
-        for name, kind in FORECASTERS.items()
-        if not kind.heavy and interval in kind.intervals and not own_code([name]) and not isinstance(kind(), Composite)
+        for name, kind in FORECASTERS.built_in().items()
+        if not kind.heavy and interval in kind.intervals and not isinstance(kind(), Composite)
     )
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 from quantkit.core.errors import UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
-from quantkit.core.registry import own_code
 from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_bars, check_interval, check_level
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite
@@ -203,9 +202,7 @@ def leaderboard(
         raise UsageError(f"models {models!r} is one name; expected a list such as ['naive', {models!r}]")
     if models is None:
         models = [
-            name
-            for name, kind in FORECASTERS.items()
-            if not kind.heavy and interval in kind.intervals and not own_code([name])
+            name for name, kind in FORECASTERS.built_in().items() if not kind.heavy and interval in kind.intervals
         ]
     names = list(dict.fromkeys(["naive", *(check_model(each, interval) for each in models)]))
     symbol = symbol or str(bars.attrs.get("symbol", ""))

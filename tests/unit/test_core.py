@@ -111,6 +111,14 @@ def test_a_cell_that_is_run_again_replaces_its_model_and_the_question_is_another
         table.add("mine")(type("Another", (), {}))
 
 
+def test_what_another_table_holds_under_a_models_name_leaves_the_model_alone():
+    ours, theirs = Registry("model"), Registry("overlay")
+    ours.add("naive")(type("Naive", (), {"__module__": "quantkit.forecast.naive"}))
+    theirs.add("naive")(own_model("class Mine:\n    pass\n"))
+    assert list(ours.built_in()) == ["naive"]
+    assert list(theirs.built_in()) == []
+
+
 def test_returns_and_their_annual_form():
     prices = pd.DataFrame({"A": [100.0, 110.0, 99.0], "B": [50.0, 50.0, 60.0]})
     assert simple_returns(prices)["A"].round(12).tolist() == [0.1, -0.1]

@@ -384,12 +384,11 @@ def test_asking_for_naive_loads_no_model_library():
 
 
 def test_a_model_of_ones_own_does_not_change_what_auto_says_under_a_shared_fingerprint(monkeypatch):
-    from quantkit.core import registry
     from quantkit.forecast.base import light_models
 
     before = light_models("1d")
     monkeypatch.setattr(FORECASTERS, "_choices", dict(FORECASTERS._choices))
-    monkeypatch.setattr(registry, "_OWN", dict(registry._OWN))
+    monkeypatch.setattr(FORECASTERS, "own", dict(FORECASTERS.own))
     FORECASTERS.add("mine")(type("Mine", (FORECASTERS["drift"],), {"__module__": "__main__"}))
     assert "mine" in FORECASTERS
     assert light_models("1d") == before
