@@ -24,7 +24,14 @@ __all__ = [
 
 
 def sma(close: pd.Series, window: int) -> pd.Series:
-    """Simple moving average of the last `window` closes."""
+    """Simple moving average of the last `window` closes.
+
+    ``m[t] = sum_{k < window} close[t-k] / window``.
+
+    References
+    ----------
+    Murphy, J. (1999). Technical Analysis of the Financial Markets, chapter 9.
+    """
     return close.rolling(window).mean()
 
 
@@ -32,12 +39,18 @@ def ema(close: pd.Series, span: int) -> pd.Series:
     """Exponential moving average, ``m[t] = m[t-1] + 2 / (span + 1) (close[t] - m[t-1])``, from the first close on.
 
     NaN for the first ``span - 1`` bars, in which the first close weighs too much.
+
+    References
+    ----------
+    Murphy, J. (1999). Technical Analysis of the Financial Markets, chapter 9.
     """
     return close.ewm(span=span, adjust=False, min_periods=span).mean()
 
 
 def bollinger_bands(close: pd.Series, window: int = 20, width: float = 2.0) -> pd.DataFrame:
     """Moving average and bands of `width` population standard deviations around it: columns ``lower middle upper``.
+
+    ``m[t] = sma(close, window)``, bands at ``m[t] - width s[t]`` and ``m[t] + width s[t]``.
 
     References
     ----------
@@ -51,7 +64,12 @@ def bollinger_bands(close: pd.Series, window: int = 20, width: float = 2.0) -> p
 def vwap(bars: pd.DataFrame, calendar: str) -> pd.Series:
     """Volume-weighted average price since the session's first bar, of the typical price ``(high + low + close) / 3``.
 
-    NaN before a session's first trade.
+    ``vwap[t] = sum(typical * volume) / sum(volume)`` over the session's bars up to t. NaN before a session's first
+    trade.
+
+    References
+    ----------
+    Berkowitz, S., Logue, D. and Noser, E. (1988). The total cost of transactions on the NYSE. Journal of Finance 43(1).
     """
     typical = (bars["high"] + bars["low"] + bars["close"]) / 3.0
     session = session_labels(bars.index, calendar)
@@ -64,7 +82,8 @@ def vwap(bars: pd.DataFrame, calendar: str) -> pd.Series:
 def relative_strength_index(close: pd.Series, window: int = 14) -> pd.Series:
     """Wilder's RSI, 0 to 100: smoothed gains over smoothed gains and losses; 50 where nothing moved.
 
-    Smoothing starts from the plain mean of the first `window` changes, as in the book's worked example.
+    ``100 G / (G + L)`` with ``G[t] = G[t-1] + (max(change, 0) - G[t-1]) / window``, L the same of the losses. Smoothing
+    starts from the plain mean of the first `window` changes, as in the book's worked example.
 
     References
     ----------
@@ -78,6 +97,8 @@ def relative_strength_index(close: pd.Series, window: int = 14) -> pd.Series:
 
 def macd(close: pd.Series, fast: int = 12, slow: int = 26, signal: int = 9) -> pd.DataFrame:
     """Difference of two exponential averages, its own average, and what lies between: ``macd signal histogram``.
+
+    ``macd = ema(close, fast) - ema(close, slow)``, ``signal = ema(macd, signal)``, ``histogram = macd - signal``.
 
     References
     ----------
@@ -108,6 +129,8 @@ class Indicator:
         Whether its values are prices, drawn over the candles, or have a scale of their own.
     compute : callable
         From a bars frame to a frame of the indicator's columns, indexed alike.
+    definition : callable
+        The function of this module that it is one setting of, where its formula stands.
     intraday : bool
         Whether it means something only within a session.
     """
@@ -115,6 +138,7 @@ class Indicator:
     label: str
     pane: Literal["price", "below"]
     compute: Callable[[pd.DataFrame], pd.DataFrame]
+    definition: Callable[..., pd.Series | pd.DataFrame]
     intraday: bool = False
 
 
@@ -131,13 +155,17 @@ def _vwap(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 for _length in (20, 50, 200):
-    INDICATORS.add(f"sma{_length}")(Indicator(f"SMA {_length}", "price", partial(_on_close, sma, _length)))
+    INDICATORS.add(f"sma{_length}")(Indicator(f"SMA {_length}", "price", partial(_on_close, sma, _length), sma))
 for _length in (20, 50):
-    INDICATORS.add(f"ema{_length}")(Indicator(f"EMA {_length}", "price", partial(_on_close, ema, _length)))
-INDICATORS.add("bollinger")(Indicator("Bollinger 20, 2", "price", lambda bars: bollinger_bands(bars["close"])))
-INDICATORS.add("vwap")(Indicator("VWAP", "price", _vwap, intraday=True))
-INDICATORS.add("rsi")(Indicator("RSI 14", "below", partial(_on_close, relative_strength_index, 14)))
-INDICATORS.add("macd")(Indicator("MACD 12, 26, 9", "below", lambda bars: macd(bars["close"])))
+    INDICATORS.add(f"ema{_length}")(Indicator(f"EMA {_length}", "price", partial(_on_close, ema, _length), ema))
+INDICATORS.add("bollinger")(
+    Indicator("Bollinger 20, 2", "price", lambda bars: bollinger_bands(bars["close"]), bollinger_bands)
+)
+INDICATORS.add("vwap")(Indicator("VWAP", "price", _vwap, vwap, intraday=True))
+INDICATORS.add("rsi")(
+    Indicator("RSI 14", "below", partial(_on_close, relative_strength_index, 14), relative_strength_index)
+)
+INDICATORS.add("macd")(Indicator("MACD 12, 26, 9", "below", lambda bars: macd(bars["close"]), macd))
 
 
 def indicators(bars: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:

@@ -25,6 +25,11 @@ __all__ = ["Arima"]
 class Arima(Forecaster):
     """ARMA(p, q) of log-returns with p, q <= 3, with or without a constant, the order of least AICc.
 
+    With ``r`` log-returns, ``e`` white noise, ``k`` parameters and ``n`` returns::
+
+        r[t] - c = sum_i ar[i] (r[t-i] - c) + e[t] + sum_j ma[j] e[t-j]
+        AICc = -2 log L + 2 k + 2 k (k + 1) / (n - k - 1)
+
     Parameters
     ----------
     most : int
@@ -40,6 +45,11 @@ class Arima(Forecaster):
     Notes
     -----
     On minute bars the returns across session gaps are left out of the estimation and are missing to the filter.
+
+    References
+    ----------
+    Box, G. E. P. and Jenkins, G. M. (1976). Time Series Analysis: Forecasting and Control. Hurvich, C. M. and Tsai,
+    C.-L. (1989). Regression and time series model selection in small samples. Biometrika 76(2).
     """
 
     minimum: ClassVar[int] = 100

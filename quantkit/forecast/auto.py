@@ -38,6 +38,13 @@ class Auto(Forecaster):
     held against naive's by a one-sided Diebold-Mariano test, Holm-adjusted over the models. The choice counts all
     models that are not ``heavy``.
 
+    With ``d[s] = |error of naive| - |error of model|`` at origin s, ``V`` its long-run variance, ``h`` the step and
+    ``n`` the origins::
+
+        t = mean(d) / sqrt(V / n) * sqrt((n + 1 - 2 h + h (h - 1) / n) / n)
+
+    A model is chosen from where its Holm-adjusted ``p = P(T_{n-1} > t) < 0.05``.
+
     Parameters
     ----------
     horizon : int
@@ -49,6 +56,11 @@ class Auto(Forecaster):
     ----------
     chosen_ : str
         The model chosen where it stands.
+
+    References
+    ----------
+    Diebold, F. X. and Mariano, R. S. (1995). Comparing predictive accuracy. JBES 13(3). Holm, S. (1979). A simple
+    sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6(2).
     """
 
     minimum: ClassVar[int] = bars_needed(1)

@@ -44,6 +44,12 @@ class Blend(Forecaster):
     At every origin a model's statistic is Diebold and Mariano's on the absolute errors at the judged step, over the
     last `origins` outcomes known there; :func:`earned` makes the weights.
 
+    With ``t[m]`` that statistic of model m, negative ones counting as 0::
+
+        e[m] = max(t[m]^2 - 1, 0)
+        w[m] = e[m] / (1 + sum e)
+        E r[t+h] = sum_m w[m] * forecast[m, h]
+
     Parameters
     ----------
     horizon : int
@@ -54,6 +60,11 @@ class Blend(Forecaster):
     Attributes
     ----------
     weights_ : dict of float by model
+
+    References
+    ----------
+    Diebold, F. X. and Mariano, R. S. (1995). Comparing predictive accuracy. JBES 13(3). James, W. and Stein, C. (1961).
+    Estimation with quadratic loss. Proc. 4th Berkeley Symposium 1.
     """
 
     minimum: ClassVar[int] = bars_needed(1)

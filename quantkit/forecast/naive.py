@@ -17,7 +17,14 @@ __all__ = ["Drift", "Naive"]
 
 @FORECASTERS.add("naive")
 class Naive(Forecaster):
-    """No change: every expected log-return is zero, the median price stays where it is."""
+    """No change: every expected log-return is zero, the median price stays where it is.
+
+    With ``r`` log-returns, ``E r[t+h] = 0`` for every step ``h``.
+
+    References
+    ----------
+    Hyndman, R. J. and Athanasopoulos, G. (2021). Forecasting: Principles and Practice, 3rd ed., section 5.2.
+    """
 
     refit_every: ClassVar[int] = 1
     minimum: ClassVar[int] = 1
@@ -42,6 +49,8 @@ class Naive(Forecaster):
 @FORECASTERS.add("drift")
 class Drift(Forecaster):
     """The mean log-return of the whole history goes on.
+
+    ``E r[t+h] = mean(r[1..t])`` for every step ``h``.
 
     References
     ----------

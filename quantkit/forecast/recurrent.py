@@ -156,14 +156,37 @@ class Recurrent(Direct):
 
 @FORECASTERS.add("lstm")
 class Lstm(Recurrent):
-    """Long short-term memory on the last twenty bars, early stopped on the past."""
+    """Long short-term memory on the last twenty bars, early stopped on the past.
+
+    With ``x[t]`` the bar's standardised features, ``i f o`` the gates and ``*`` element by element::
+
+        i[t], f[t], o[t] = sigmoid(W x[t] + U h[t-1] + b)
+        c[t] = f[t] * c[t-1] + i[t] * tanh(W_c x[t] + U_c h[t-1] + b_c)
+        h[t] = o[t] * tanh(c[t])
+        E r[t+s] = belief[s] * scale * (V h[t] + v)[s]
+
+    References
+    ----------
+    Hochreiter, S. and Schmidhuber, J. (1997). Long short-term memory. Neural Computation 9(8).
+    """
 
     cell: ClassVar[str] = "LSTM"
 
 
 @FORECASTERS.add("gru")
 class Gru(Recurrent):
-    """Gated recurrent units on the last twenty bars, early stopped on the past."""
+    """Gated recurrent units on the last twenty bars, early stopped on the past.
+
+    With ``x[t]`` the bar's standardised features, ``z r`` the gates and ``*`` element by element::
+
+        z[t], r[t] = sigmoid(W x[t] + U h[t-1] + b)
+        h[t] = z[t] * h[t-1] + (1 - z[t]) * tanh(W_h x[t] + r[t] * (U_h h[t-1] + u) + b_h)
+        E r[t+s] = belief[s] * scale * (V h[t] + v)[s]
+
+    References
+    ----------
+    Cho, K. et al. (2014). Learning phrase representations using RNN encoder-decoder. EMNLP 2014.
+    """
 
     cell: ClassVar[str] = "GRU"
 

@@ -106,6 +106,10 @@ def _estimate(
 class Sarima(Arima):
     """ARMA with a term a week back, p and q <= 1, the order of least AICc.
 
+    With ``B`` the lag operator and ``s = 5`` sessions, one of ``AR`` and ``MA`` at most::
+
+        (1 - ar B) (1 - AR B^s) (r[t] - c) = (1 + ma B) (1 + MA B^s) e[t]
+
     A week has five sessions on daily bars only; on minute bars five bars are no season, and it is refused there.
 
     Parameters
@@ -114,6 +118,10 @@ class Sarima(Arima):
         Largest p and q.
     window : int
         Most recent returns that parameters are estimated from.
+
+    References
+    ----------
+    Box, G. E. P. and Jenkins, G. M. (1976). Time Series Analysis: Forecasting and Control, chapter 9.
     """
 
     refit_every: ClassVar[int] = 250

@@ -21,6 +21,11 @@ _SEED: Final = 20_231
 class Forest(Direct):
     """A random forest of all five steps at once; believed by its out-of-bag forecasts.
 
+    With ``x`` the features and ``scale`` the local volatility at the origin, ``leaf[b, h](x)`` the mean outcome of the
+    leaf that ``x`` falls into in tree ``b``, and ``belief`` the factor that the held-out forecasts deserve::
+
+        E r[t+h] = belief[h] * scale * mean_b leaf[b, h](x)
+
     Parameters
     ----------
     trees : int
@@ -63,6 +68,11 @@ class Forest(Direct):
 @FORECASTERS.add("xgboost")
 class Xgboost(Direct):
     """Gradient boosting of each step; believed by its forecasts of blocks of time that it was not shown.
+
+    With ``leaf[k, h](x)`` the step that tree ``k`` adds down the slope of the squared error, shrunk by the learning
+    rate ``eta``; the rest as for ``forest``::
+
+        E r[t+h] = belief[h] * scale * (base[h] + sum_k eta * leaf[k, h](x))
 
     Parameters
     ----------

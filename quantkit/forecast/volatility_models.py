@@ -61,7 +61,14 @@ class _Flat(VolatilityModel):
 
 @VOLATILITY_MODELS.add("rolling")
 class Rolling(_Flat):
-    """Sample variance of the last 21 returns."""
+    """Sample variance of the last 21 returns.
+
+    ``sigma2[t+h] = sum_k (r[t-k] - m)^2 / (n - 1)`` over the last ``n = 21`` returns, at every step.
+
+    References
+    ----------
+    Hull, J. (2018). Options, Futures, and Other Derivatives, 10th ed., section 23.1.
+    """
 
     def update(self, bars: pd.DataFrame) -> Self:
         """See :func:`quantkit.risk.volatility.rolling_volatility`; returns across session gaps are left out."""
@@ -72,7 +79,14 @@ class Rolling(_Flat):
 
 @VOLATILITY_MODELS.add("ewma")
 class Ewma(_Flat):
-    """Exponentially weighted mean of squared returns, decay 0.94."""
+    """Exponentially weighted mean of squared returns, decay 0.94.
+
+    ``sigma2[t+h] = sum_k d^k r[t-k]^2 / sum_k d^k`` with ``d = 0.94``, at every step.
+
+    References
+    ----------
+    RiskMetrics Technical Document, 4th ed. (1996), section 5.2. J. P. Morgan.
+    """
 
     def update(self, bars: pd.DataFrame) -> Self:
         """See :func:`quantkit.risk.volatility.ewma_volatility`."""
@@ -84,7 +98,14 @@ class Ewma(_Flat):
 class Range(_Flat):
     """Yang and Zhang's estimator from open, high, low and close of the last 21 bars.
 
+    ``sigma2[t+h] = V_open + k V_close + (1 - k) V_rs`` with ``k = 0.34 / (1.34 + (n + 1) / (n - 1))``: variances of
+    overnight and of open-to-close log-returns, and the mean of Rogers and Satchell's term, at every step.
+
     On daily bars only: it counts the gap before each bar, and between two minutes of a session there is none.
+
+    References
+    ----------
+    Yang, D. and Zhang, Q. (2000). Drift-independent volatility estimation. Journal of Business 73.
     """
 
     intervals: ClassVar[tuple[str, ...]] = ("1d",)
@@ -117,21 +138,49 @@ class _Garch(VolatilityModel):
 
 @VOLATILITY_MODELS.add("garch")
 class Garch11(_Garch):
-    """GARCH(1,1) with constant mean and Student-t shocks."""
+    """GARCH(1,1) with constant mean and Student-t shocks.
+
+    With ``e[t] = r[t] - mu = sigma[t] z[t]``::
+
+        sigma2[t] = omega + alpha e[t-1]^2 + beta sigma2[t-1]
+
+    References
+    ----------
+    Bollerslev, T. (1986). Generalized autoregressive conditional heteroskedasticity. Journal of Econometrics 31(3).
+    """
 
     kind = "garch"
 
 
 @VOLATILITY_MODELS.add("gjr")
 class Gjr(_Garch):
-    """GJR(1,1,1): a fall raises the variance by more than a rise."""
+    """GJR(1,1,1): a fall raises the variance by more than a rise.
+
+    With ``e[t] = r[t] - mu = sigma[t] z[t]``::
+
+        sigma2[t] = omega + (alpha + gamma 1(e[t-1] < 0)) e[t-1]^2 + beta sigma2[t-1]
+
+    References
+    ----------
+    Glosten, L., Jagannathan, R. and Runkle, D. (1993). On the relation between the expected value and the volatility
+    of the nominal excess return on stocks. Journal of Finance 48(5).
+    """
 
     kind = "gjr"
 
 
 @VOLATILITY_MODELS.add("egarch")
 class Egarch(_Garch):
-    """EGARCH(1,1,1): of the logarithm of the variance."""
+    """EGARCH(1,1,1): of the logarithm of the variance.
+
+    With ``e[t] = r[t] - mu = sigma[t] z[t]``::
+
+        ln sigma2[t] = omega + alpha (|z[t-1]| - sqrt(2/pi)) + gamma z[t-1] + beta ln sigma2[t-1]
+
+    References
+    ----------
+    Nelson, D. (1991). Conditional heteroskedasticity in asset returns: a new approach. Econometrica 59(2).
+    """
 
     kind = "egarch"
 

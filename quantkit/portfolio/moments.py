@@ -273,7 +273,15 @@ def _repaired(cov: Array, name: str, shape: tuple[int, int]) -> tuple[Array, lis
 
 @COVARIANCES.add("ledoit_wolf")
 def _ledoit_wolf(returns: Array) -> Array:
-    """Sample covariance shrunk towards equal variances (Ledoit and Wolf, 2004)."""
+    """Sample covariance shrunk towards equal variances (Ledoit and Wolf, 2004).
+
+    ``(1 - d) S + d (tr S / N) I``, `S` with denominator T and the share ``d`` of least expected squared error.
+
+    References
+    ----------
+    Ledoit, O. and Wolf, M. (2004). A well-conditioned estimator for large-dimensional covariance matrices. Journal of
+    Multivariate Analysis 88(2).
+    """
     if returns.shape[1] == 1:
         return _sample(returns)
     from sklearn.covariance import ledoit_wolf
@@ -283,13 +291,27 @@ def _ledoit_wolf(returns: Array) -> Array:
 
 @COVARIANCES.add("sample")
 def _sample(returns: Array) -> Array:
-    """Sample covariance, denominator T - 1."""
+    """Sample covariance, denominator T - 1.
+
+    ``S = sum_t (r[t] - m) (r[t] - m)' / (T - 1)`` with ``m`` the means.
+
+    References
+    ----------
+    Markowitz, H. (1952). Portfolio selection. Journal of Finance 7(1).
+    """
     return np.atleast_2d(np.cov(returns, rowvar=False))
 
 
 @COVARIANCES.add("ewma")
 def _ewma_cov(returns: Array) -> Array:
-    """Covariance with weights that fall by half in 62 periods (span 180)."""
+    """Covariance with weights that fall by half in 62 periods (span 180).
+
+    ``sum_k d^k (r[T-k] - m) (r[T-k] - m)' / sum_k d^k`` with ``d = 1 - 2 / (span + 1)`` and ``m`` the plain means.
+
+    References
+    ----------
+    RiskMetrics Technical Document, 4th ed. (1996), section 5.2. J. P. Morgan.
+    """
     centred = returns - returns.mean(axis=0)
     weights = (1.0 - 2.0 / (COV_SPAN + 1.0)) ** np.arange(len(returns) - 1, -1, -1)
     return (centred * (weights / weights.sum())[:, None]).T @ centred
@@ -297,7 +319,19 @@ def _ewma_cov(returns: Array) -> Array:
 
 @EXPECTED_RETURNS.add("bayes_stein")
 def _bayes_stein(returns: Array, cov: Array, context: Context) -> Estimate:
-    """Means shrunk towards that of the least volatile portfolio (Jorion, 1986)."""
+    """Means shrunk towards that of the least volatile portfolio (Jorion, 1986).
+
+    With ``m`` the sample means of N assets over T periods, ``C`` the covariance and ``g`` the mean of the
+    minimum-variance portfolio::
+
+        mu = (1 - w) m + w g
+        w = (N + 2) / (N + 2 + T (m - g)' C^-1 (m - g))
+
+    References
+    ----------
+    Jorion, P. (1986). Bayes-Stein estimation for portfolio analysis. Journal of Financial and Quantitative Analysis
+    21(3).
+    """
     count, size = returns.shape
     mean = returns.mean(axis=0)
     inverse = np.linalg.inv(cov)
@@ -309,7 +343,18 @@ def _bayes_stein(returns: Array, cov: Array, context: Context) -> Estimate:
 
 @EXPECTED_RETURNS.add("james_stein")
 def _james_stein(returns: Array, cov: Array, context: Context) -> Estimate:
-    """Means shrunk towards their common mean by as much as their noise asks for (James and Stein, 1961)."""
+    """Means shrunk towards their common mean by as much as their noise asks for (James and Stein, 1961).
+
+    With ``m`` the sample means over T periods, ``b`` their mean and ``C`` the covariance of the returns::
+
+        mu = (1 - w) m + w b
+        w = (tr C - 2 largest eigenvalue of C) / (T |m - b|^2), kept within [0, 1]
+
+    References
+    ----------
+    James, W. and Stein, C. (1961). Estimation with quadratic loss. Proc. 4th Berkeley Symposium 1. Meucci, A. (2005).
+    Risk and Asset Allocation, section 4.4.
+    """
     count = len(returns)
     mean = returns.mean(axis=0)
     values = np.linalg.eigvalsh(cov)
@@ -322,13 +367,28 @@ def _james_stein(returns: Array, cov: Array, context: Context) -> Estimate:
 
 @EXPECTED_RETURNS.add("historical")
 def _historical(returns: Array, cov: Array, context: Context) -> Estimate:
-    """Arithmetic mean of the returns."""
+    """Arithmetic mean of the returns.
+
+    ``mu = sum_t r[t] / T``. Its standard error is the volatility over the square root of T: decades of returns tell
+    the means of two stocks apart poorly.
+
+    References
+    ----------
+    Merton, R. (1980). On estimating the expected return on the market. Journal of Financial Economics 8(4).
+    """
     return Estimate(returns.mean(axis=0))
 
 
 @EXPECTED_RETURNS.add("ewma")
 def _ewma_mean(returns: Array, cov: Array, context: Context) -> Estimate:
-    """Mean with weights that fall by half in 173 periods (span 500)."""
+    """Mean with weights that fall by half in 173 periods (span 500).
+
+    ``sum_k d^k r[T-k] / sum_k d^k`` with ``d = 1 - 2 / (span + 1)``.
+
+    References
+    ----------
+    PyPortfolioOpt, ``ema_historical_return``, which computes it.
+    """
     from pypfopt.expected_returns import ema_historical_return
 
     frame = pd.DataFrame(returns)
@@ -338,7 +398,15 @@ def _ewma_mean(returns: Array, cov: Array, context: Context) -> Estimate:
 
 @EXPECTED_RETURNS.add("capm")
 def _capm(returns: Array, cov: Array, context: Context) -> Estimate:
-    """Risk-free rate plus beta times the market's mean excess return (Sharpe, 1964)."""
+    """Risk-free rate plus beta times the market's mean excess return (Sharpe, 1964).
+
+    ``mu[i] = f + beta[i] (mean(r_m) - f)`` with ``beta[i] = cov(r[i], r_m) / var(r_m)``.
+
+    References
+    ----------
+    Sharpe, W. (1964). Capital asset prices: a theory of market equilibrium under conditions of risk. Journal of
+    Finance 19(3).
+    """
     from pypfopt.expected_returns import capm_return
 
     frame = pd.DataFrame(returns)
@@ -352,7 +420,20 @@ def _capm(returns: Array, cov: Array, context: Context) -> Estimate:
 
 @EXPECTED_RETURNS.add("black_litterman")
 def _black_litterman(returns: Array, cov: Array, context: Context) -> Estimate:
-    """What the market's weights imply, blended with the views (Black and Litterman, 1992)."""
+    """What the market's weights imply, blended with the views (Black and Litterman, 1992).
+
+    With ``w`` the market's weights, ``P`` the views' portfolios, ``q`` their returns, ``c`` their confidences and
+    ``Omega`` diagonal::
+
+        prior = delta C w
+        mu = prior + tau C P' (tau P C P' + Omega)^-1 (q - P prior)
+        Omega[k] = tau (1 - c[k]) / c[k] * P[k] C P[k]'
+
+    References
+    ----------
+    Black, F. and Litterman, R. (1992). Global portfolio optimization. Financial Analysts Journal 48(5). Walters, J.
+    (2014). The Black-Litterman model in detail.
+    """
     symbols = list(context.prices.columns)
     views = [view for view in context.views if set(view.assets) <= set(symbols)]
     said = tuple(
@@ -370,7 +451,16 @@ def _black_litterman(returns: Array, cov: Array, context: Context) -> Estimate:
 
 @EXPECTED_RETURNS.add("forecast")
 def _forecast(returns: Array, cov: Array, context: Context) -> Estimate:
-    """What the market's weights imply, blended with forecasts as far as they have shown skill out of sample."""
+    """What the market's weights imply, blended with forecasts as far as they have shown skill out of sample.
+
+    As ``black_litterman``, each forecast a view on one asset with the confidence ``c = max(R2, 0)``: its out-of-sample
+    ``R2 = 1 - sum (r - forecast)^2 / sum (r - past mean)^2`` at the rebalancing horizon.
+
+    References
+    ----------
+    Campbell, J. and Thompson, S. (2008). Predicting excess stock returns out of sample. Review of Financial Studies
+    21(4).
+    """
     from quantkit.portfolio.forecast_views import walk_forecasts
 
     found = context.forecasts

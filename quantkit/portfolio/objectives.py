@@ -74,7 +74,15 @@ def _objective(name: str, *, uses_mean: bool = False, needs: str = "") -> Callab
 
 @_objective("max_sharpe", uses_mean=True)
 def _max_sharpe(problem: Problem) -> Array:
-    """Highest expected excess return per unit of volatility."""
+    """Highest expected excess return per unit of volatility.
+
+    Maximises ``(mu - f)' w / sqrt(w' C w)``: the tangency portfolio, read off the critical line.
+
+    References
+    ----------
+    Sharpe, W. (1994). The Sharpe ratio. Journal of Portfolio Management 21(1). Tobin, J. (1958). Liquidity preference
+    as behavior towards risk. Review of Economic Studies 25(2).
+    """
     line = problem.line
     if line is not None:
         found = line.tangency()
@@ -107,7 +115,14 @@ def _highest_return(problem: Problem) -> Array:
 
 @_objective("min_volatility")
 def _min_volatility(problem: Problem) -> Array:
-    """Least volatility."""
+    """Least volatility.
+
+    Minimises ``w' C w``; needs no expected returns.
+
+    References
+    ----------
+    Markowitz, H. (1952). Portfolio selection. Journal of Finance 7(1).
+    """
     line = problem.costless_line()
     if line is not None:
         return line.least_variance
@@ -117,7 +132,14 @@ def _min_volatility(problem: Problem) -> Array:
 
 @_objective("target_return", uses_mean=True, needs="target_return")
 def _target_return(problem: Problem) -> Array:
-    """Least volatility among portfolios with at least the expected return `target_return`."""
+    """Least volatility among portfolios with at least the expected return `target_return`.
+
+    Minimises ``w' C w`` subject to ``mu' w >= target_return``.
+
+    References
+    ----------
+    Markowitz, H. (1952). Portfolio selection. Journal of Finance 7(1).
+    """
     assert problem.target_return is not None
     target = problem.target_return - problem.risk_free
     if problem.line is not None:
@@ -131,7 +153,14 @@ def _target_return(problem: Problem) -> Array:
 
 @_objective("target_volatility", uses_mean=True, needs="target_volatility")
 def _target_volatility(problem: Problem) -> Array:
-    """Highest expected return among portfolios of at most the volatility `target_volatility`."""
+    """Highest expected return among portfolios of at most the volatility `target_volatility`.
+
+    Maximises ``mu' w`` subject to ``sqrt(w' C w) <= target_volatility``.
+
+    References
+    ----------
+    Markowitz, H. (1952). Portfolio selection. Journal of Finance 7(1).
+    """
     assert problem.target_volatility is not None
     if problem.line is not None:
         try:
@@ -147,7 +176,14 @@ def _target_volatility(problem: Problem) -> Array:
 
 @_objective("max_utility", uses_mean=True)
 def _max_utility(problem: Problem) -> Array:
-    """Highest expected return less half the risk aversion times the variance."""
+    """Highest expected return less half the risk aversion times the variance.
+
+    Maximises ``mu' w - risk_aversion / 2 * w' C w``.
+
+    References
+    ----------
+    Markowitz, H. (1959). Portfolio Selection: Efficient Diversification of Investments.
+    """
     if problem.line is not None:
         return problem.line.at_utility(problem.risk_aversion)
     program = problem.program()
@@ -158,7 +194,14 @@ def _max_utility(problem: Problem) -> Array:
 
 @_objective("min_cvar")
 def _min_cvar(problem: Problem) -> Array:
-    """Least mean loss in the worst days of the history (1 - level of them)."""
+    """Least mean loss in the worst days of the history (1 - level of them).
+
+    Minimises ``a + mean(max(-r[t]' w - a, 0)) / (1 - level)`` over ``w`` and ``a``, a linear program.
+
+    References
+    ----------
+    Rockafellar, R. and Uryasev, S. (2000). Optimization of conditional value-at-risk. Journal of Risk 2(3).
+    """
     if problem.feasible.tracking_error is None:
         return least_cvar(problem.returns, problem.feasible, problem.level)
     import cvxpy as cp
@@ -172,7 +215,14 @@ def _min_cvar(problem: Problem) -> Array:
 
 @_objective("max_diversification")
 def _max_diversification(problem: Problem) -> Array:
-    """Highest ratio of the weighted mean volatility to the portfolio's own (Choueifaty and Coignard, 2008)."""
+    """Highest ratio of the weighted mean volatility to the portfolio's own (Choueifaty and Coignard, 2008).
+
+    Maximises ``s' w / sqrt(w' C w)`` with ``s`` the assets' volatilities.
+
+    References
+    ----------
+    Choueifaty, Y. and Coignard, Y. (2008). Toward maximum diversification. Journal of Portfolio Management 35(1).
+    """
     line = problem.costless_line(problem.volatilities)
     if line is not None:
         found = line.tangency()
@@ -185,7 +235,16 @@ def _max_diversification(problem: Problem) -> Array:
 
 @_objective("risk_parity")
 def _risk_parity(problem: Problem) -> Array:
-    """Every asset contributes the same share of the variance, as nearly as the limits allow."""
+    """Every asset contributes the same share of the variance, as nearly as the limits allow.
+
+    ``w[i] (C w)[i] / (w' C w) = 1 / N`` for every asset.
+
+    References
+    ----------
+    Maillard, S., Roncalli, T. and Teïletche, J. (2010). The properties of equally weighted risk contribution
+    portfolios. Journal of Portfolio Management 36(4). Spinu, F. (2013). An algorithm for computing risk parity
+    weights. SSRN 2297383.
+    """
     feasible = problem.feasible
     held = feasible.upper > 0.0
     if not held.any():
@@ -205,20 +264,45 @@ def _risk_parity(problem: Problem) -> Array:
 
 @_objective("hrp")
 def _hrp(problem: Problem) -> Array:
-    """Hierarchical risk parity: capital split down a tree of correlations (López de Prado, 2016)."""
+    """Hierarchical risk parity: capital split down a tree of correlations (López de Prado, 2016).
+
+    Assets are ordered by clustering the distance ``d[i,j] = sqrt((1 - corr[i,j]) / 2)``. Down that order, a half gets
+    ``1 - v / (v + v_other)`` of what both have, ``v`` the variance of its inverse-variance portfolio.
+
+    References
+    ----------
+    López de Prado, M. (2016). Building diversified portfolios that outperform out of sample. Journal of Portfolio
+    Management 42(4).
+    """
     return _within(problem, hierarchical_risk_parity(problem.cov), "hrp")
 
 
 @_objective("equal_weight")
 def _equal_weight(problem: Problem) -> Array:
-    """The same weight in every asset, 1/N."""
+    """The same weight in every asset, 1/N.
+
+    ``w[i] = 1 / N``: nothing is estimated, so nothing is estimated wrongly. It is what all others are held against.
+
+    References
+    ----------
+    DeMiguel, V., Garlappi, L. and Uppal, R. (2009). Optimal versus naive diversification. Review of Financial Studies
+    22(5).
+    """
     size = problem.feasible.size
     return _within(problem, np.full(size, 1.0 / size), "equal_weight")
 
 
 @_objective("inverse_volatility")
 def _inverse_volatility(problem: Problem) -> Array:
-    """Weights in proportion to one over volatility."""
+    """Weights in proportion to one over volatility.
+
+    ``w[i] = (1 / s[i]) / sum_j (1 / s[j])``: equal risk, were all correlations the same.
+
+    References
+    ----------
+    Maillard, S., Roncalli, T. and Teïletche, J. (2010). The properties of equally weighted risk contribution
+    portfolios. Journal of Portfolio Management 36(4).
+    """
     inverse = 1.0 / problem.volatilities
     return _within(problem, inverse / inverse.sum(), "inverse_volatility")
 

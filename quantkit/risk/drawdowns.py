@@ -51,7 +51,12 @@ class Drawdown(Result):
 
 
 def drawdown_series(returns: Returns) -> Any:
-    """``wealth / highest wealth so far - 1`` after each period, same shape as `returns`, in [-1, 0]."""
+    """``wealth / highest wealth so far - 1`` after each period, same shape as `returns`, in [-1, 0].
+
+    References
+    ----------
+    Magdon-Ismail, M. and Atiya, A. (2004). Maximum drawdown. Risk 17(10).
+    """
     values = _below_peak(matrix(returns, minimum=1))
     if isinstance(returns, pd.DataFrame):
         return pd.DataFrame(values, index=returns.index, columns=returns.columns)
@@ -60,6 +65,12 @@ def drawdown_series(returns: Returns) -> Any:
 
 def max_drawdown(returns: Returns) -> Any:
     """Deepest drawdown, a return in [-1, 0]; 0 where wealth never fell.
+
+    ``min_t (wealth[t] / max_{s <= t} wealth[s] - 1)``.
+
+    References
+    ----------
+    Magdon-Ismail, M. and Atiya, A. (2004). Maximum drawdown. Risk 17(10).
 
     Examples
     --------
@@ -71,7 +82,14 @@ def max_drawdown(returns: Returns) -> Any:
 
 
 def max_drawdown_duration(returns: Returns) -> Any:
-    """Longest run of periods spent below an earlier peak, ended by the recovery or by the last period."""
+    """Longest run of periods spent below an earlier peak, ended by the recovery or by the last period.
+
+    ``max_t (t - last s <= t at the highest wealth so far)``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 4.
+    """
     return applied(returns, _duration, minimum=1)
 
 

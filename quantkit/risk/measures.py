@@ -43,7 +43,12 @@ __all__ = [
 
 
 def total_return(returns: Returns) -> Any:
-    """Return over the whole span, ``prod(1 + r) - 1``."""
+    """Return over the whole span, ``prod(1 + r) - 1``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 2.
+    """
     return applied(returns, _total, minimum=1)
 
 
@@ -61,6 +66,10 @@ def annual_return(returns: Returns, *, periods_per_year: float) -> Any:
     float or Series
         A decimal per year.
 
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 2.
+
     Examples
     --------
     >>> times = pd.date_range("2024-01-01", periods=2, tz="UTC", unit="us")
@@ -71,12 +80,21 @@ def annual_return(returns: Returns, *, periods_per_year: float) -> Any:
 
 
 def volatility(returns: Returns, *, periods_per_year: float) -> Any:
-    """Annualised sample standard deviation of returns."""
+    """Annualised sample standard deviation of returns.
+
+    ``sqrt(sum (r - mean(r))^2 / (T - 1)) * sqrt(periods_per_year)``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 4.
+    """
     return applied(returns, lambda r: annualise_volatility(spread(r), periods_per_year=periods_per_year))
 
 
 def downside_deviation(returns: Returns, *, periods_per_year: float, risk_free: RiskFree = 0.0) -> Any:
     """Annualised root mean square of what falls short of the risk-free rate; the mean is over all T periods.
+
+    ``sqrt(sum min(r - f, 0)^2 / T) * sqrt(periods_per_year)``.
 
     References
     ----------
@@ -90,6 +108,8 @@ def downside_deviation(returns: Returns, *, periods_per_year: float, risk_free: 
 
 def sharpe_ratio(returns: Returns, *, periods_per_year: float, risk_free: RiskFree = 0.0) -> Any:
     """Annualised mean excess return over its annualised standard deviation; NaN where the returns do not vary.
+
+    ``mean(r - f) / std(r - f) * sqrt(periods_per_year)``, standard deviation with denominator T - 1.
 
     Parameters
     ----------
@@ -112,7 +132,14 @@ def sharpe_ratio(returns: Returns, *, periods_per_year: float, risk_free: RiskFr
 
 
 def sortino_ratio(returns: Returns, *, periods_per_year: float, risk_free: RiskFree = 0.0) -> Any:
-    """Annualised mean excess return over annualised downside deviation; NaN where nothing fell short."""
+    """Annualised mean excess return over annualised downside deviation; NaN where nothing fell short.
+
+    ``mean(r - f) / sqrt(sum min(r - f, 0)^2 / T) * sqrt(periods_per_year)``.
+
+    References
+    ----------
+    Sortino, F. and Price, L. (1994). Performance measurement in a downside risk framework. Journal of Investing 3(3).
+    """
 
     def kernel(r: Array) -> Array:
         excess = excess_of(returns, r, risk_free)
@@ -125,6 +152,8 @@ def sortino_ratio(returns: Returns, *, periods_per_year: float, risk_free: RiskF
 def calmar_ratio(returns: Returns, *, periods_per_year: float) -> Any:
     """Annual return over the size of the deepest drawdown, both over the whole span; NaN without a drawdown.
 
+    ``annual_return / -max_drawdown``.
+
     References
     ----------
     Young, T. (1991). Calmar ratio: a smoother tool. Futures 20.
@@ -134,6 +163,8 @@ def calmar_ratio(returns: Returns, *, periods_per_year: float) -> Any:
 
 def omega_ratio(returns: Returns, *, risk_free: RiskFree = 0.0) -> Any:
     """Sum of excess gains over the sum of excess losses; NaN where there are no losses.
+
+    ``sum max(r - f, 0) / sum max(f - r, 0)``.
 
     References
     ----------
@@ -148,32 +179,60 @@ def omega_ratio(returns: Returns, *, risk_free: RiskFree = 0.0) -> Any:
 
 
 def skewness(returns: Returns) -> Any:
-    """Third central moment over the cubed population standard deviation (no bias correction)."""
+    """Third central moment over the cubed population standard deviation (no bias correction).
+
+    ``mean((r - m)^3) / mean((r - m)^2)^(3/2)``.
+
+    References
+    ----------
+    Joanes, D. and Gill, C. (1998). Comparing measures of sample skewness and kurtosis. The Statistician 47(1), g1.
+    """
     return applied(returns, _skewness)
 
 
 def excess_kurtosis(returns: Returns) -> Any:
-    """Fourth central moment over the squared population variance, less 3 (no bias correction)."""
+    """Fourth central moment over the squared population variance, less 3 (no bias correction).
+
+    ``mean((r - m)^4) / mean((r - m)^2)^2 - 3``.
+
+    References
+    ----------
+    Joanes, D. and Gill, C. (1998). Comparing measures of sample skewness and kurtosis. The Statistician 47(1), g2.
+    """
     return applied(returns, _kurtosis)
 
 
 def tail_ratio(returns: Returns) -> Any:
-    """Size of the 95th percentile over the size of the 5th, linear interpolation."""
+    """Size of the 95th percentile over the size of the 5th, linear interpolation.
+
+    ``|quantile(r, 0.95)| / |quantile(r, 0.05)|``.
+
+    References
+    ----------
+    Quantopian's empyrical, ``tail_ratio``.
+    """
     return applied(returns, _tail_ratio)
 
 
 def hit_rate(returns: Returns) -> Any:
-    """Share of all periods with a return above zero; a period without change is no hit."""
+    """Share of all periods with a return above zero; a period without change is no hit.
+
+    ``count(r > 0) / T``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 4.
+    """
     return applied(returns, lambda r: (r > 0).mean(axis=0), minimum=1)
 
 
 def best(returns: Returns) -> Any:
-    """Largest return of one period."""
+    """Largest return of one period, ``max(r)``."""
     return applied(returns, lambda r: r.max(axis=0), minimum=1)
 
 
 def worst(returns: Returns) -> Any:
-    """Smallest return of one period."""
+    """Smallest return of one period, ``min(r)``."""
     return applied(returns, lambda r: r.min(axis=0), minimum=1)
 
 

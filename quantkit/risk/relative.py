@@ -26,6 +26,11 @@ def beta(returns: Returns, benchmark: pd.Series, *, risk_free: RiskFree = 0.0) -
     ------
     DataError
         `benchmark` has other times than `returns`.
+
+    References
+    ----------
+    Sharpe, W. (1964). Capital asset prices: a theory of market equilibrium under conditions of risk. Journal of
+    Finance 19(3).
     """
     return _beside(returns, benchmark, lambda r, b: _slope(*_excesses(returns, r, b, risk_free)))
 
@@ -47,7 +52,14 @@ def alpha(returns: Returns, benchmark: pd.Series, *, periods_per_year: float, ri
 
 
 def correlation_with(returns: Returns, benchmark: pd.Series) -> Any:
-    """Pearson correlation with the benchmark; NaN where either does not vary."""
+    """Pearson correlation with the benchmark; NaN where either does not vary.
+
+    ``cov(r, b) / (std(r) std(b))``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 4.
+    """
 
     def kernel(r: Array, b: Array) -> Array:
         together = ((r - r.mean(axis=0)) * (b - b.mean(axis=0))).sum(axis=0) / (len(r) - 1)
@@ -57,7 +69,14 @@ def correlation_with(returns: Returns, benchmark: pd.Series) -> Any:
 
 
 def tracking_error(returns: Returns, benchmark: pd.Series, *, periods_per_year: float) -> Any:
-    """Annualised sample standard deviation of the active return ``r - b``."""
+    """Annualised sample standard deviation of the active return ``r - b``.
+
+    ``std(r - b) * sqrt(periods_per_year)``.
+
+    References
+    ----------
+    Grinold, R. and Kahn, R. (1999). Active Portfolio Management, 2nd ed., chapter 4.
+    """
     return _beside(
         returns, benchmark, lambda r, b: annualise_volatility(spread(r - b), periods_per_year=periods_per_year)
     )
@@ -65,6 +84,8 @@ def tracking_error(returns: Returns, benchmark: pd.Series, *, periods_per_year: 
 
 def information_ratio(returns: Returns, benchmark: pd.Series, *, periods_per_year: float) -> Any:
     """Annualised mean active return over tracking error; NaN where the active return does not vary.
+
+    ``mean(r - b) / std(r - b) * sqrt(periods_per_year)``.
 
     References
     ----------
@@ -80,12 +101,26 @@ def information_ratio(returns: Returns, benchmark: pd.Series, *, periods_per_yea
 
 
 def up_capture(returns: Returns, benchmark: pd.Series, *, periods_per_year: float) -> Any:
-    """Geometric annual return in the periods in which the benchmark rose, over the benchmark's in the same periods."""
+    """Geometric annual return in the periods in which the benchmark rose, over the benchmark's in the same periods.
+
+    ``annual_return(r[b > 0]) / annual_return(b[b > 0])``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 5.
+    """
     return _beside(returns, benchmark, lambda r, b: _capture(r, b, b[:, 0] > 0, periods_per_year))
 
 
 def down_capture(returns: Returns, benchmark: pd.Series, *, periods_per_year: float) -> Any:
-    """Geometric annual return in the periods in which the benchmark fell, over the benchmark's in the same periods."""
+    """Geometric annual return in the periods in which the benchmark fell, over the benchmark's in the same periods.
+
+    ``annual_return(r[b < 0]) / annual_return(b[b < 0])``.
+
+    References
+    ----------
+    Bacon, C. (2008). Practical Portfolio Performance Measurement and Attribution, 2nd ed., chapter 5.
+    """
     return _beside(returns, benchmark, lambda r, b: _capture(r, b, b[:, 0] < 0, periods_per_year))
 
 

@@ -62,7 +62,14 @@ VAR_METHODS: Registry[type[TailModel]] = Registry("VaR method")
 
 @VAR_METHODS.add("historical")
 class Historical(TailModel):
-    """Every past return is as likely as any other."""
+    """Every past return is as likely as any other.
+
+    ``VaR = quantile(r, 1 - level)``, interpolated linearly between the two nearest returns.
+
+    References
+    ----------
+    Jorion, P. (2006). Value at Risk, 3rd ed., chapter 10.
+    """
 
     def predict(self, returns: Array) -> Distribution:
         """See :meth:`TailModel.predict`."""
@@ -71,7 +78,14 @@ class Historical(TailModel):
 
 @VAR_METHODS.add("gaussian")
 class Gaussian(TailModel):
-    """Normal, with the sample mean and the sample standard deviation."""
+    """Normal, with the sample mean and the sample standard deviation.
+
+    ``VaR = m + s z`` with ``z`` the normal quantile at ``1 - level``.
+
+    References
+    ----------
+    Jorion, P. (2006). Value at Risk, 3rd ed., chapter 5.
+    """
 
     def predict(self, returns: Array) -> Distribution:
         """See :meth:`TailModel.predict`."""
@@ -80,7 +94,18 @@ class Gaussian(TailModel):
 
 @VAR_METHODS.add("cornish_fisher")
 class CornishFisherModel(TailModel):
-    """Normal bent by the sample's skewness and excess kurtosis; undefined outside its monotone domain."""
+    """Normal bent by the sample's skewness and excess kurtosis; undefined outside its monotone domain.
+
+    With ``z`` the normal quantile at ``1 - level``, ``S`` the skewness and ``K`` the excess kurtosis::
+
+        VaR = m + s (z + (z^2 - 1) S / 6 + (z^3 - 3 z) K / 24 - (2 z^3 - 5 z) S^2 / 36)
+
+    References
+    ----------
+    Cornish, E. A. and Fisher, R. A. (1938). Moments and cumulants in the specification of distributions. Revue de
+    l'Institut International de Statistique 5(4). Maillard, D. (2012). A user's guide to the Cornish Fisher expansion.
+    SSRN 1997178.
+    """
 
     def predict(self, returns: Array) -> Distribution:
         """See :meth:`TailModel.predict`."""
@@ -102,7 +127,14 @@ class CornishFisherModel(TailModel):
 
 @VAR_METHODS.add("student_t")
 class StudentTModel(TailModel):
-    """Student's t by maximum likelihood, with more than two degrees of freedom."""
+    """Student's t by maximum likelihood, with more than two degrees of freedom.
+
+    ``VaR = location + scale * t_nu^-1(1 - level)``.
+
+    References
+    ----------
+    McNeil, A., Frey, R. and Embrechts, P. (2015). Quantitative Risk Management, 2nd ed., section 2.3.
+    """
 
     estimated = True
     belief_: Distribution
@@ -122,7 +154,14 @@ class StudentTModel(TailModel):
 
 @VAR_METHODS.add("ewma")
 class Ewma(TailModel):
-    """Normal around zero with exponentially weighted variance (RiskMetrics)."""
+    """Normal around zero with exponentially weighted variance (RiskMetrics).
+
+    ``VaR = sigma z`` with ``sigma^2 = sum_k 0.94^k r[T-k]^2 / sum_k 0.94^k``.
+
+    References
+    ----------
+    RiskMetrics Technical Document, 4th ed. (1996), section 5.2. J. P. Morgan.
+    """
 
     def predict(self, returns: Array) -> Distribution:
         """See :meth:`TailModel.predict`."""
@@ -143,7 +182,13 @@ class Ewma(TailModel):
 class FilteredHistorical(TailModel):
     """GARCH(1,1)-filtered historical simulation (Barone-Adesi, Giannopoulos and Vosper, 1999).
 
-    Past returns divided by their conditional volatility are drawn again, times today's.
+    Past returns divided by their conditional volatility are drawn again, times today's:
+    ``VaR = m + sigma[T+1] * quantile((r[t] - m) / sigma[t], 1 - level)``.
+
+    References
+    ----------
+    Barone-Adesi, G., Giannopoulos, K. and Vosper, L. (1999). VaR without correlations for portfolios of derivative
+    securities. Journal of Futures Markets 19(5).
     """
 
     minimum = GARCH_MINIMUM
@@ -178,7 +223,18 @@ class FilteredHistorical(TailModel):
 
 @VAR_METHODS.add("evt")
 class ExtremeValue(TailModel):
-    """Peaks over threshold: a generalised Pareto tail beyond the worst tenth of the returns, at least 50 of them."""
+    """Peaks over threshold: a generalised Pareto tail beyond the worst tenth of the returns, at least 50 of them.
+
+    With ``u`` the threshold, ``share`` the part of the returns beyond it, ``xi`` and ``beta`` the tail's shape and
+    scale::
+
+        VaR = -(u + beta / xi * (((1 - level) / share)^-xi - 1))
+
+    References
+    ----------
+    McNeil, A. and Frey, R. (2000). Estimation of tail-related risk measures for heteroscedastic financial time
+    series. Journal of Empirical Finance 7(3-4).
+    """
 
     minimum = 500
     estimated = True
@@ -217,7 +273,7 @@ def ewma_variance(returns: Array, *, decay: float = EWMA_DECAY) -> Array:
 
     References
     ----------
-    J. P. Morgan (1996). RiskMetrics Technical Document, 4th ed., section 5.2.
+    RiskMetrics Technical Document, 4th ed. (1996), section 5.2. J. P. Morgan.
     """
     from scipy.signal import lfilter
 

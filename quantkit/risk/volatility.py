@@ -79,16 +79,25 @@ class VolatilityForecast(Result):
 
 
 def rolling_volatility(returns: Returns, *, window: int = 21) -> Any:
-    """Sample standard deviation of the last `window` returns, per period; T - window + 1 rows."""
+    """Sample standard deviation of the last `window` returns, per period; T - window + 1 rows.
+
+    ``sqrt(sum_k (r[t-k] - m)^2 / (window - 1))``.
+
+    References
+    ----------
+    Hull, J. (2018). Options, Futures, and Other Derivatives, 10th ed., section 23.1.
+    """
     return rolling(returns, "volatility", window=window, periods_per_year=1.0)
 
 
 def ewma_volatility(returns: Returns, *, decay: float = EWMA_DECAY) -> Any:
     """Exponentially weighted volatility around zero, same shape as `returns`; at t the forecast for t + 1.
 
+    ``sqrt(sum_k decay^k r[t-k]^2 / sum_k decay^k)``.
+
     References
     ----------
-    J. P. Morgan (1996). RiskMetrics Technical Document, 4th ed., section 5.2.
+    RiskMetrics Technical Document, 4th ed. (1996), section 5.2. J. P. Morgan.
     """
     if not 0.0 < decay < 1.0:
         raise UsageError(f"decay {decay!r} is not between 0 and 1, such as 0.94")
@@ -160,7 +169,11 @@ def garch_volatility(returns: pd.Series, *, kind: GarchKind = "garch") -> pd.Ser
     """Conditional volatility, same index as `returns`: at t the model's forecast for t + 1.
 
     The parameters are estimated once, on all of `returns`: a description of the past, not what could have been known
-    then. A walk-forward estimates at its origins instead.
+    then. A walk-forward estimates at its origins instead. Recursions: :class:`quantkit.risk.garch.Garch`.
+
+    References
+    ----------
+    Bollerslev, T. (1986). Generalized autoregressive conditional heteroskedasticity. Journal of Econometrics 31(3).
     """
     values = matrix(returns)[:, 0]
     sigma = fit_garch(values, kind=kind).filter(values)
