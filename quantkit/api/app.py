@@ -46,6 +46,7 @@ def create_app(
     *,
     check_host: bool = True,
     grace: float = 20.0,
+    base_url: str = "/",
 ) -> FastAPI:
     """The application.
 
@@ -59,16 +60,19 @@ def create_app(
         Whether, without keys, only this machine's own names are served, as is right on loopback.
     grace : float
         Seconds that running jobs are given when the server stops.
+    base_url : str
+        Path under which a proxy serves it: ``/`` or ``/api/``.
     """
     settings = settings or (desk.settings if desk is not None else Settings.load())
     keys = Keys(None if settings.api_keys is None else settings.api_keys.get_secret_value())
     traffic = Traffic()
+    prefix = f"/{base_url.strip('/')}".rstrip("/")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         own = desk if desk is not None else Desk.open(settings)
         service = app.state.service = Service(own, timeout=settings.api_timeout)
-        jobs = app.state.jobs = Jobs(service)
+        jobs = app.state.jobs = Jobs(service, prefix)
         own.compute.warm()
         try:
             yield
@@ -85,6 +89,7 @@ def create_app(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
     )  # fmt: skip
     app.state.traffic = traffic
+    app.state.prefix = prefix
     app.include_router(router)
     app.include_router(alerts.router)
     _handle_errors(app)
@@ -93,7 +98,8 @@ def create_app(
     app.openapi = lambda: _document(app, keyed=bool(keys))  # type: ignore[method-assign]
     app.add_middleware(AtHand, find=lambda path, query: app.state.service.in_the_same_words(path, query))
     hosts: Iterable[str] | None = () if check_host and not keys else None
-    app.add_middleware(Guard, keys=keys, rate=Rate(settings.api_rate_limit), hosts=hosts, traffic=traffic)
+    rate = Rate(settings.api_rate_limit)
+    app.add_middleware(Guard, keys=keys, rate=rate, hosts=hosts, traffic=traffic, prefix=prefix)
     if settings.api_cors_origins:
         _allow_origins(app, settings.api_cors_origins)
     return app
@@ -150,9 +156,13 @@ def _document(app: FastAPI, *, keyed: bool) -> dict[str, Any]:
     """The OpenAPI document: FastAPI's, with problem documents for what goes wrong."""
     if app.openapi_schema:
         return app.openapi_schema
+    prefix = app.state.prefix
+    servers = [
+        {"url": f"{prefix}/v1", "description": "This version"},
+        {"url": prefix or "/", "description": "The same, unversioned"},
+    ]
     found = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes,
-        servers=[{"url": "/v1", "description": "This version"}, {"url": "/", "description": "The same, unversioned"}],
+        title=app.title, version=app.version, description=app.description, routes=app.routes, servers=servers,
     )  # fmt: skip
     schemas = found["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):

@@ -97,7 +97,7 @@ class Traffic:
 
 
 class Guard:
-    """ASGI middleware; also takes ``/v1`` off a path, under which everything is served too.
+    """ASGI middleware; also takes the prefix and ``/v1`` off a path, under which everything is served too.
 
     Parameters
     ----------
@@ -108,22 +108,35 @@ class Guard:
         Names by which the server may be asked for, beside those of loopback. None takes any, which is safe only where
         a key is asked for: a web page that points its own name here (DNS rebinding) knows no key.
     traffic : Traffic
+    prefix : str
+        Path under which a proxy serves everything, such as ``/api``; whether it takes that off is its own affair.
     """
 
-    def __init__(self, app: ASGIApp, *, keys: Keys, rate: Rate, hosts: Iterable[str] | None, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        rate: Rate,
+        hosts: Iterable[str] | None,
+        traffic: Traffic,
+        prefix: str = "",
+    ) -> None:
         self._app = app
         self._keys = keys
         self._rate = rate
         self._hosts = None if hosts is None else _LOOPBACK_HOSTS | frozenset(hosts)
         self._traffic = traffic
+        self._prefixes = tuple(filter(None, (prefix, "/v1")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        if path.startswith("/v1/") or path == "/v1":
-            scope["path"] = path = path[3:] or "/"
+        for prefix in self._prefixes:
+            if path == prefix or path.startswith(f"{prefix}/"):
+                scope["path"] = path = path.removeprefix(prefix) or "/"
         self._traffic.taken += 1
         started = False
 

@@ -32,8 +32,9 @@ REMEMBERED: Final = 500
 class JobOfServer:
     """One question under way in this process, or its end."""
 
-    def __init__(self, task: Task, question: str) -> None:
+    def __init__(self, task: Task, question: str, prefix: str = "") -> None:
         self.id = task.fingerprint
+        self.location = f"{prefix}/v1/jobs/{self.id}"
         self.task = task
         self.question = question
         self.steps = (0, 1, "waiting")
@@ -59,15 +60,14 @@ class JobOfServer:
 
     def body(self) -> dict[str, Any]:
         """As in ``schemas.Job``."""
-        location = f"/v1/jobs/{self.id}"
         done, total, doing = self.steps
         return {
             "id": self.id,
             "question": self.question,
             "status": self.status,
             "progress": {"done": done, "total": total, "doing": doing},
-            "location": location,
-            "result": f"{location}/result" if self.answer is not None else None,
+            "location": self.location,
+            "result": f"{self.location}/result" if self.answer is not None else None,
             "problem": None if self.problem is None else self.problem.document,
         }
 
@@ -78,10 +78,13 @@ class Jobs:
     Parameters
     ----------
     service : Service
+    prefix : str
+        Path before that of every address it tells.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, prefix: str = "") -> None:
         self._service = service
+        self._prefix = prefix
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="quantkit-job")
         self._jobs: OrderedDict[str, JobOfServer] = OrderedDict()
         self._running: set[asyncio.Future[Any]] = set()
@@ -102,7 +105,7 @@ class Jobs:
         task, kept = await self._service.run(look)
         job = self._jobs.get(task.fingerprint)
         if job is None or job.status in ("failed", "cancelled"):
-            job = JobOfServer(task, question)
+            job = JobOfServer(task, question, self._prefix)
             if kept is not None:
                 self._end(job, answer_of(question, task.result(kept)))  # type: ignore[arg-type]
             else:

@@ -78,7 +78,7 @@ async def _reply(request: Request, question: str, form: Format = "json", **argum
 
 def _address(request: Request) -> str:
     """Where the question was asked, for the page that follows."""
-    return f"/v1{request.url.path}?{request.url.remove_query_params('after').query}"
+    return f"{request.app.state.prefix}/v1{request.url.path}?{request.url.remove_query_params('after').query}"
 
 
 @router.get("/price", responses=_gives(schemas.PriceBody), tags=["Market data"], summary="Latest price")
@@ -396,7 +396,7 @@ async def _outcome(request: Request, job: JobOfServer, form: Format, *, lasting:
 def _told(job: JobOfServer, status: int) -> Response:
     from fastapi.responses import JSONResponse
 
-    headers = {"Location": f"/v1/jobs/{job.id}", "Cache-Control": "no-store"}
+    headers = {"Location": job.location, "Cache-Control": "no-store"}
     if job.status == "running":
         headers["Retry-After"] = "1"
     return JSONResponse(job.body(), status, headers)

@@ -28,6 +28,7 @@ def run_api(
     ip: str = "127.0.0.1",
     port: int | None = None,
     insecure: bool = False,
+    base_url: str = "/",
     address_file: Path | None = None,
     follow: int | None = None,
     grace: float = 20.0,
@@ -45,6 +46,8 @@ def run_api(
         0 lets the system choose; one in use is said, by whom, and the next is taken.
     insecure : bool
         Listen beyond loopback without keys all the same.
+    base_url : str
+        Path under which a proxy serves it; the addresses in answers begin with it.
     address_file : Path, optional
         Holds the manual's address while the API runs.
     follow : int, optional
@@ -65,7 +68,7 @@ def run_api(
     os.environ.setdefault("QUANTKIT_ISOLATE", "1")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("quantkit.api").setLevel(logging.INFO)
-    app = create_app(settings=settings, check_host=is_loopback(ip), grace=grace)
+    app = create_app(settings=settings, check_host=is_loopback(ip), grace=grace, base_url=base_url)
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on",
         timeout_graceful_shutdown=max(int(grace), 1), timeout_keep_alive=30, proxy_headers=False,

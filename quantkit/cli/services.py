@@ -43,12 +43,13 @@ def api(
         "127.0.0.1"
     ),
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond loopback without keys")] = False,
+    base_url: Annotated[str, typer.Option(help="Path prefix behind a proxy")] = "/",
 ) -> None:
     """Serve the REST API: the same answers as JSON, with a manual at /docs."""
     from quantkit.api.server import run_api
     from quantkit.settings import Settings
 
-    run_api(Settings.load(), ip=host, port=port, insecure=insecure)
+    run_api(Settings.load(), ip=host, port=port, insecure=insecure, base_url=base_url)
 
 
 def collect(
