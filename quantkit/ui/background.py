@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any, TypeVar
 
 from quantkit.core.errors import Cancelled, QuantkitError
@@ -83,6 +83,20 @@ class Background:
         """Nobody wants the answer in `slot` any more."""
         with self._lock:
             self._newest[slot] = self._newest.get(slot, 0) + 1
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Call `act` after some seconds, on the same thread as answers, unless everything is closed by then."""
+
+        def due() -> None:
+            if not self._closed:
+                act()
+
+        if self._loop is None:
+            timer = Timer(seconds, due)
+            timer.daemon = True
+            timer.start()
+        elif not self._loop.is_closed():
+            self._loop.call_later(seconds, due)
 
     def close(self) -> None:
         """Drop what waits and let what runs end by itself."""

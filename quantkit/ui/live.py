@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+import pandas as pd
+
 from quantkit.core.errors import QuantkitError
 
 if TYPE_CHECKING:
@@ -16,12 +18,29 @@ if TYPE_CHECKING:
     from quantkit.data.quote import Quote
     from quantkit.desk import Desk
 
-__all__ = ["Live"]
+__all__ = ["Live", "grown"]
 
 _log = logging.getLogger(__name__)
 
 #: Seconds between two deliveries to a page that nobody sees.
 HIDDEN_SECONDS: Final = 5.0
+
+
+def grown(bars: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame | None:
+    """`bars` with `newer` ones of the same series in the place of their end; None where the series was set back.
+
+    Raises
+    ------
+    ValueError
+        The two are not of one series.
+    """
+    if any(newer.attrs[name] != bars.attrs[name] for name in ("symbol", "interval")):
+        raise ValueError(f"bars of {newer.attrs['symbol']} do not go on from {bars.attrs['symbol']}'s")
+    if newer.index[-1] < bars.index[-1]:
+        return None
+    longer = pd.concat([bars.loc[bars.index < newer.index[0]], newer])
+    longer.attrs = newer.attrs
+    return longer
 
 
 class Live:

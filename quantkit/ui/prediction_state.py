@@ -15,9 +15,10 @@ from quantkit.core.progress import Progress
 from quantkit.core.schema import INTERVALS, Interval, check_interval, check_symbol
 from quantkit.forecast import FORECASTERS
 from quantkit.ui.background import Background, in_words
+from quantkit.ui.live import grown
 from quantkit.ui.notebooks import as_code
 from quantkit.ui.query import choice_of, number_between, read_view, whole_between
-from quantkit.ui.question import Question
+from quantkit.ui.question import SLOW_SHARE, Question
 from quantkit.ui.screen_state import ScreenState, pill_words, sentence_of
 
 if TYPE_CHECKING:
@@ -177,17 +178,18 @@ class PredictionState(ScreenState):
         self.default = default or PredictionQuery(symbol=watch[0] if watch else "AAPL")
         self.prices = Question(self.background, "prices")
         self.forecast = Question(self.background, "forecast")
-        self.hindcast = Question(self.background, "walk-forward")
-        self.leaderboard = Question(self.background, "leaderboard")
-        self.explanation = Question(self.background, "explanation")
-        self.volatility = Question(self.background, "volatility")
-        self.record = Question(self.background, "track record")
+        self.hindcast, self.leaderboard, self.explanation, self.volatility, self.record = (
+            Question(self.background, name, share=SLOW_SHARE)
+            for name in ("walk-forward", "leaderboard", "explanation", "volatility", "track record")
+        )
+        self._newer = Question(self.background, "newer bars")
         self._trained: set[str] = set()
         self._faults: list[str] = []
         with self._settle():
             self._take(self.default)
         self.observe(self._changed, list(self._VIEW))
         self.observe(lambda change: self._ask_explanation(), "explained")
+        self._newer.observe(lambda change: self._grown(change.new), "answer")
         self.prices.observe(lambda change: self._priced(change.new), "answer")
         self.prices.observe(lambda change: self._unpriced(change.new), "error")
         self.forecast.observe(lambda change: self._forecast_made(), "answer")
@@ -306,7 +308,7 @@ class PredictionState(ScreenState):
 
     def _ask_prices(self) -> None:
         symbol, interval = self.symbol, self.interval
-        for question in self.questions[1:]:
+        for question in (*self.questions[1:], self._newer):
             question.clear()
         self.waiting = ""
         self.prices.ask(lambda progress: self._fetch(symbol, interval))
@@ -325,11 +327,12 @@ class PredictionState(ScreenState):
         self.error = " ".join(map(sentence_of, self._faults))
         self.failed = False
         self.zone = exchange_timezone(prices.instrument.calendar)
-        self.instrument, self.quote, self.bars = prices.instrument, prices.quote, prices.bars
-        self.status, self.pill = prices.quote.status, pill_words(prices.quote, prices.instrument)
+        self.instrument, self.bars = prices.instrument, prices.bars
+        self._head(prices.quote)
         self.title = f"{prices.quote.symbol} forecast · quantkit"
         self._say_query()
         self._ask_forecast()
+        self._follow([prices.quote.symbol])
 
     def _unpriced(self, why: str) -> None:
         """A symbol that nobody knows is said, and what was shown stays; with nothing shown, the default is."""
@@ -355,6 +358,31 @@ class PredictionState(ScreenState):
             self._say_query()
             self._ask_forecast()
 
+    def _head(self, quote: Quote) -> None:
+        self.quote = quote
+        self.status, self.pill = quote.status, pill_words(quote, self.instrument)
+
+    def _heard(self, quotes: dict[str, Quote]) -> None:
+        """The market has moved: the price at once; the forecast, and what stands beside it, when a bar is complete."""
+        bars = self.bars
+        if bars is None or self.prices.busy or bars.attrs["symbol"] not in quotes:
+            return
+        symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
+        self._head(quotes[symbol])
+        self._newer.refresh(lambda progress: self.desk.history(symbol, start=since, interval=interval))
+
+    def _grown(self, newer: pd.DataFrame | None) -> None:
+        if newer is None or self.bars is None:
+            return
+        longer = grown(self.bars, newer)
+        if longer is None:
+            self._ask_prices()
+        elif not longer.equals(self.bars):
+            self.bars = longer
+            if not self.waiting:
+                asked = self._asked()
+                self.forecast.refresh(lambda progress: self.desk.predict(**asked, progress=progress))
+
     def _ask_forecast(self) -> None:
         if self.bars is None:
             return
@@ -370,12 +398,13 @@ class PredictionState(ScreenState):
         self.forecast.ask(lambda progress: self.desk.predict(**asked, progress=progress))
 
     def _forecast_made(self) -> None:
+        """What stands on the same walk follows; where it is shown already, the market has moved on under it."""
         if self.forecast.answer is not None:
-            self._ask_hindcast()
-            self._ask_explanation()
-            self._ask_beside()
+            self._ask_hindcast(moved=True)
+            self._ask_explanation(moved=True)
+            self._ask_beside(moved=True)
 
-    def _ask_explanation(self) -> None:
+    def _ask_explanation(self, *, moved: bool = False) -> None:
         """The next step taken apart: of the model that speaks, or of the challenger where naive says nothing."""
         made = self.forecast.answer
         if made is None or self._settling:
@@ -383,27 +412,29 @@ class PredictionState(ScreenState):
         speaks = made.chosen if made.chosen not in ("", "naive") else made.challenger or made.model
         model = self.explained or speaks
         symbol, interval = self.symbol, self.interval
-        self.explanation.ask(
+        (self.explanation.refresh if moved else self.explanation.ask)(
             lambda progress: self.desk.explain(symbol, model=model, horizon=1, interval=interval, progress=progress)
         )
 
-    def _ask_beside(self) -> None:
+    def _ask_beside(self, *, moved: bool = False) -> None:
         """What stands beside any model's forecast."""
-        self._ask_record()
-        self._ask_leaderboard()
-        if self.volatility.answer is None:
-            symbol, horizon, interval = self.symbol, self.horizon, self.interval
-            self.volatility.ask(
+        symbol, horizon, interval = self.symbol, self.horizon, self.interval
+        self.record.refresh(lambda progress: self.desk.track_record(symbol, interval=interval))
+        self._ask_leaderboard(moved=moved)
+        if moved or self.volatility.answer is None:
+            self.volatility.refresh(
                 lambda progress: self.desk.volatility(symbol, horizon=horizon, interval=interval, progress=progress)
             )
 
-    def _ask_hindcast(self) -> None:
+    def _ask_hindcast(self, *, moved: bool = False) -> None:
         if self.forecast.answer is None:
             return
         asked, step = self._asked(), min(self.step, self.horizon)
-        self.hindcast.ask(lambda progress: self.desk.hindcast(**asked, step=step, progress=progress))
+        (self.hindcast.refresh if moved else self.hindcast.ask)(
+            lambda progress: self.desk.hindcast(**asked, step=step, progress=progress)
+        )
 
-    def _ask_leaderboard(self) -> None:
+    def _ask_leaderboard(self, *, moved: bool = False) -> None:
         if self.bars is None:
             return
         asked = {name: value for name, value in self._asked().items() if name != "model"}
@@ -412,11 +443,7 @@ class PredictionState(ScreenState):
         def question(progress: Progress) -> Any:
             return self.desk.leaderboard(models=models, **asked, progress=progress)
 
-        self.leaderboard.ask(question)
-
-    def _ask_record(self) -> None:
-        symbol, interval = self.symbol, self.interval
-        self.record.ask(lambda progress: self.desk.track_record(symbol, interval=interval))
+        (self.leaderboard.refresh if moved else self.leaderboard.ask)(question)
 
     def _asked(self) -> dict[str, Any]:
         return {"symbol": self.symbol, "model": self.model, "horizon": self.horizon, "interval": self.interval,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import traitlets as t
 
@@ -12,7 +12,12 @@ from quantkit.core.progress import Progress
 from quantkit.ui.background import Background
 from quantkit.ui.screen_state import sentence_of
 
-__all__ = ["Question", "time_left"]
+__all__ = ["SLOW_SHARE", "Question", "time_left"]
+
+#: Of the time, that what takes seconds may be worked on while bars come in.
+SLOW_SHARE: Final = 0.2
+#: Seconds after which an answer that follows the market is worked out again, however long the last one took.
+LONGEST_REST: Final = 60.0
 
 
 class Question(t.HasTraits):
@@ -24,6 +29,9 @@ class Question(t.HasTraits):
         Where it is answered; the newest question of this name wins.
     name : str
         What is asked, in a word.
+    share : float in (0, 1]
+        Of the time, that it may be worked on when every new bar asks it again: a slow question would otherwise keep
+        the machine from everything else.
 
     Attributes
     ----------
@@ -32,6 +40,7 @@ class Question(t.HasTraits):
     error : str
         A sentence, or nothing.
     busy : bool
+        Somebody waits for the answer; one that only follows the market comes unannounced.
     share : float
         Of the work that is done, in [0, 1].
     said : str
@@ -44,32 +53,33 @@ class Question(t.HasTraits):
     share = t.Float(0.0)
     said = t.Unicode("")
 
-    def __init__(self, background: Background, name: str) -> None:
+    def __init__(self, background: Background, name: str, *, share: float = 1.0) -> None:
         super().__init__()
-        self.name = name
+        self.name, self._share = name, share
         self._background = background
         self._question: Callable[[Progress], Any] | None = None
         self._next: Callable[[Progress], Any] | None = None
-        self._began = 0.0
+        self._running = self._resting = False
+        self._began = self._took = self._rested = 0.0
 
     def ask(self, question: Callable[[Progress], Any]) -> None:
         """Have `question` answered; what was asked before is withdrawn."""
-        self._question, self._next = question, None
-        self._began = time.monotonic()
+        self._next = None
         with self.hold_trait_notifications():
             self.busy, self.error, self.share, self.said = True, "", 0.0, ""
-        self._background.ask(self.name, question, self._arrived, self._refused, self._told)
+        self._start(question)
 
     def refresh(self, question: Callable[[Progress], Any]) -> None:
         """Ask `question` because the market has moved: what is being worked out is let come first.
 
         However often it is called, one question runs and the newest waits; withdrawing instead would never let a slow
-        answer arrive.
+        answer arrive. An answer that is shown stays until the new one is there, and nothing says that it is awaited.
         """
-        if self.busy:
-            self._next = question
-        else:
+        if self.answer is None and not self._running:
             self.ask(question)
+            return
+        self._next = question
+        self._go_on()
 
     def again(self) -> None:
         """Ask once more."""
@@ -80,6 +90,7 @@ class Question(t.HasTraits):
         """Nobody wants the answer any more."""
         if self.busy:
             self._background.forget(self.name)
+            self._running, self._next = False, None
             with self.hold_trait_notifications():
                 self.busy, self.said = False, ""
                 self.error = f"Cancelled: {self.name} was not worked out."
@@ -88,6 +99,7 @@ class Question(t.HasTraits):
         """Have neither question nor answer."""
         self._background.forget(self.name)
         self._question = self._next = None
+        self._running, self._rested = False, 0.0
         with self.hold_trait_notifications():
             self.busy, self.error, self.said, self.answer = False, "", "", None
 
@@ -95,17 +107,37 @@ class Question(t.HasTraits):
         with self.hold_trait_notifications():
             self.busy, self.error, self.said, self.share = False, "", "", 1.0
         self.answer = answer
-        self._go_on()
+        self._ended()
 
     def _refused(self, why: str) -> None:
         with self.hold_trait_notifications():
             self.busy, self.said, self.error = False, "", sentence_of(why)
+        self._ended()
+
+    def _start(self, question: Callable[[Progress], Any]) -> None:
+        self._question, self._running, self._began = question, True, time.monotonic()
+        self._background.ask(self.name, question, self._arrived, self._refused, self._told)
+
+    def _ended(self) -> None:
+        now = time.monotonic()
+        self._running, self._took, self._rested = False, now - self._began, now
         self._go_on()
 
     def _go_on(self) -> None:
+        """Begin with what waits, once the last answer's work has been rested from."""
+        if self._next is None or self._running or self._resting:
+            return
+        rest = self._rested + min(self._took * (1.0 / self._share - 1.0), LONGEST_REST) - time.monotonic()
+        if rest > 0.0:
+            self._resting = True
+            self._background.later(rest, self._wake)
+            return
         waiting, self._next = self._next, None
-        if waiting is not None:
-            self.ask(waiting)
+        self._start(waiting)
+
+    def _wake(self) -> None:
+        self._resting = False
+        self._go_on()
 
     def _told(self, progress: tuple[int, int, str]) -> None:
         done, total, doing = progress

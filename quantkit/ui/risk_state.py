@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+import pandas as pd
 import traitlets as t
 
 from quantkit.core.calendars import PERIODS, check_period
@@ -17,10 +18,11 @@ from quantkit.risk.tail_models import VAR_METHODS
 from quantkit.ui.background import Background, in_words
 from quantkit.ui.notebooks import as_code
 from quantkit.ui.query import choice_of, number_between, read_view, whole_between
-from quantkit.ui.question import Question
+from quantkit.ui.question import SLOW_SHARE, Question
 from quantkit.ui.screen_state import ScreenState, pill_words, sentence_of
 
 if TYPE_CHECKING:
+    from quantkit.data.quote import Quote
     from quantkit.desk import Desk
 
 __all__ = ["LEVELS", "METHODS", "MOST_HOLDINGS", "RiskQuery", "RiskState", "read_weights", "write_weights"]
@@ -167,18 +169,19 @@ class RiskState(ScreenState):
         super().__init__(desk, background)
         watch = desk.settings.watchlist
         self.default = default or RiskQuery(symbol=watch[0] if watch else "AAPL")
-        self.report = Question(self.background, "risk report")
-        self.history = Question(self.background, "history of risk")
-        self.stress = Question(self.background, "stress test")
-        self.correlation = Question(self.background, "correlation")
-        self.contributions = Question(self.background, "contributions")
-        self.together = Question(self.background, "rolling correlation")
+        self.report, self.history, self.stress, self.correlation, self.contributions, self.together = (
+            Question(self.background, name, share=SLOW_SHARE)
+            for name in ("risk report", "history of risk", "stress test", "correlation", "contributions",
+                         "rolling correlation")
+        )  # fmt: skip
+        self._newest = Question(self.background, "newest bar")
         self._faults: list[str] = []
         with self._settle():
             self._take(self.default)
         self.observe(self._changed, list(self._ASKED))
         self.observe(lambda change: self._say_query(), "method")
         self.observe(lambda change: self._ask_pair(), "pair")
+        self._newest.observe(lambda change: self._moved(change.new), "answer")
         for question in (self.report, self.history):
             question.observe(lambda change: self._waited(), "busy")
         self.history.observe(lambda change: self._arrived(), "answer")
@@ -291,7 +294,30 @@ class RiskState(ScreenState):
                 self.period = "max"
         self._ask()
 
+    def _heard(self, quotes: dict[str, Quote]) -> None:
+        """The market has moved: the price at once; what is measured, when a bar of everything shown is complete."""
+        symbols, interval = tuple(self.holdings) or (self.symbol,), self.interval
+        report = self.report.answer
+        if self.instrument is None or report is None or self.busy or not set(symbols) & set(quotes):
+            return
+        if symbols[0] in quotes:
+            self._known((self.instrument, quotes[symbols[0]]))
+        since = report.as_of
+        self._newest.refresh(
+            lambda progress: min(self.desk.history(each, start=since, interval=interval).index[-1] for each in symbols)
+        )
+
+    def _moved(self, newest: pd.Timestamp | None) -> None:
+        if newest is not None and self.report.answer is not None and newest > self.report.answer.as_of:
+            self._ask_all(moved=True)
+
     def _ask(self) -> None:
+        self._newest.clear()
+        self._ask_all()
+        self._follow(self.holdings or [self.symbol])
+
+    def _ask_all(self, *, moved: bool = False) -> None:
+        """Everything that is shown; `moved` by the market alone, so that what is shown stays until there is newer."""
         what, portfolio = self.what, bool(self.holdings)
         self.portfolio, self.name = portfolio, "portfolio" if portfolio else self.symbol
         self.holdings_text = ", ".join(f"{symbol} {weight * 100:.6g}" for symbol, weight in self.holdings.items())
@@ -303,32 +329,33 @@ class RiskState(ScreenState):
         else:
             first = next(iter(self.holdings))
             self.background.ask("instrument", lambda progress: self._about(first), self._known, lambda why: None)
-        self.history.ask(lambda progress: self.desk.risk_history(what, **span, progress=progress))
-        self.report.ask(lambda progress: self.desk.risk(what, **span, **tails, progress=progress))
+        put = Question.refresh if moved else Question.ask
+        put(self.history, lambda progress: self.desk.risk_history(what, **span, progress=progress))
+        put(self.report, lambda progress: self.desk.risk(what, **span, **tails, progress=progress))
         weights = dict(self.holdings) or {self.symbol: 1.0}
         value = self.position or None
         if self.interval == "1d":
-            self.stress.ask(lambda progress: self.desk.stress(weights, value=value))
+            put(self.stress, lambda progress: self.desk.stress(weights, value=value))
         else:
             self.stress.clear()
         if len(self.holdings) > 1:
             symbols, period, interval, level = list(weights), self.period, self.interval, self.level
-            self.correlation.ask(lambda progress: self.desk.correlation(symbols, period=period, interval=interval))
-            self.contributions.ask(
-                lambda progress: self.desk.contributions(weights, period=period, level=level, interval=interval)
+            put(self.correlation, lambda progress: self.desk.correlation(symbols, period=period, interval=interval))
+            put(
+                self.contributions,
+                lambda progress: self.desk.contributions(weights, period=period, level=level, interval=interval),
             )
             if set(self.pair) <= set(symbols):
-                self._ask_pair()
+                self._ask_pair(moved=moved)
         else:
             for question in (self.correlation, self.contributions, self.together):
                 question.clear()
 
-    def _ask_pair(self) -> None:
+    def _ask_pair(self, *, moved: bool = False) -> None:
         if len(self.pair) == 2 and self.portfolio:
             first, second, period, interval = *self.pair, self.period, self.interval
-            self.together.ask(
-                lambda progress: self.desk.rolling_correlation(first, second, period=period, interval=interval)
-            )
+            put = self.together.refresh if moved else self.together.ask
+            put(lambda progress: self.desk.rolling_correlation(first, second, period=period, interval=interval))
 
     def _about(self, symbol: Any) -> tuple[Any, Any]:
         return self.desk.market.instrument(symbol), self.desk.quote(symbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import traitlets as t
 from quantkit.core.calendars import exchange_timezone
 from quantkit.ui.background import Background
 from quantkit.ui.formats import date_words
+from quantkit.ui.live import Live
 
 if TYPE_CHECKING:
     from quantkit.data.base import Instrument
@@ -35,6 +36,8 @@ class ScreenState(t.HasTraits):
         The view as a query string.
     title, pill, status : str
         Of the page, as :class:`~quantkit.ui.page.Page` takes them.
+    visible : bool
+        Whether anybody sees the page; one that nobody sees hears of the market seldom.
     """
 
     error = t.Unicode("")
@@ -44,16 +47,28 @@ class ScreenState(t.HasTraits):
     title = t.Unicode("")
     pill = t.Unicode("")
     status = t.Unicode("")
+    visible = t.Bool(True)
 
     def __init__(self, desk: Desk, background: Background | None = None) -> None:
         super().__init__()
         self.desk = desk
         self.background = background or Background()
+        self.live = Live(desk, self._heard)
         self._settling = False
+        self.observe(lambda change: setattr(self.live, "visible", self.visible), "visible")
 
     def close(self) -> None:
-        """Stop what runs in the background."""
+        """Stop watching the market, and what runs in the background."""
+        self.live.close()
         self.background.close()
+
+    def _follow(self, symbols: Iterable[str]) -> None:
+        """Have :meth:`_heard` called with the quotes of these symbols, and of no others, as they come."""
+        wanted = frozenset(symbols)
+        self.background.ask("live", lambda progress: self.live.follow(wanted), lambda none: None, lambda why: None)
+
+    def _heard(self, quotes: dict[str, Quote]) -> None:
+        """The market has moved. What of it a screen shows is for the screen to say."""
 
     @contextmanager
     def _settle(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from quantkit.core.indicators import INDICATORS
 from quantkit.core.progress import Progress
 from quantkit.core.schema import INTERVALS, Interval, check_symbol
 from quantkit.ui.background import Background, in_words
-from quantkit.ui.live import Live
+from quantkit.ui.live import grown
 from quantkit.ui.page import MAX_SYMBOLS
 from quantkit.ui.query import StockQuery, check_compared, check_overlays
 from quantkit.ui.question import Question
@@ -120,14 +120,12 @@ class StockState(ScreenState):
     forecasting = t.Bool(False)
     watch = t.Tuple()
     risk = t.Any(None, allow_none=True)
-    visible = t.Bool(True)
 
     def __init__(self, desk: Desk, *, background: Background | None = None, default: StockQuery | None = None) -> None:
         super().__init__(desk, background)
         self.default = default or StockQuery(symbol=_first(desk.settings.watchlist))
         self._asked = ("", "")
         self._faults: list[str] = []
-        self.live = Live(desk, self._heard)
         self._newer, self._risk = Question(self.background, "newer bars"), Question(self.background, "risk")
         self._newer.observe(lambda change: self._grown(change.new), "answer")
         self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
@@ -142,12 +140,6 @@ class StockState(ScreenState):
         self.observe(lambda change: self._overlays_chosen(), "overlays")
         self.observe(lambda change: self._compare_chosen(), "compare")
         self.observe(lambda change: self._ask_watch(), "watchlist")
-        self.observe(lambda change: setattr(self.live, "visible", self.visible), "visible")
-
-    def close(self) -> None:
-        """Stop watching the market, and what runs in the background."""
-        self.live.close()
-        super().close()
 
     @t.validate("symbol")
     def _check_symbol(self, proposal: Any) -> str:
@@ -276,7 +268,7 @@ class StockState(ScreenState):
         self.busy = False
         self._say_query()
         self.ask_forecast()
-        self._follow()
+        self._follow_shown()
 
     def _refused(self, symbol: str, why: str) -> None:
         self.busy = False
@@ -328,11 +320,10 @@ class StockState(ScreenState):
             symbol, interval = self.bars.attrs["symbol"], self.bars.attrs["interval"]
             self._risk.refresh(lambda progress: self.desk.risk(symbol, interval=interval, progress=progress))
 
-    def _follow(self) -> None:
+    def _follow_shown(self) -> None:
         """Watch the market for what is shown."""
         shown = () if self.bars is None else (self.bars.attrs["symbol"],)
-        symbols = {*self.watchlist, *shown}
-        self.background.ask("live", lambda progress: self.live.follow(symbols), lambda none: None, lambda why: None)
+        self._follow({*self.watchlist, *shown})
 
     def _heard(self, quotes: dict[str, Quote]) -> None:
         """The market has moved: the watchlist at once, the shown symbol's bars as soon as they are read."""
@@ -352,15 +343,12 @@ class StockState(ScreenState):
     def _grown(self, newer: pd.DataFrame | None) -> None:
         """Put newer bars after those that are shown; whatever was set back is read anew."""
         bars = self.bars
-        if newer is None or bars is None or newer.attrs["symbol"] != bars.attrs["symbol"]:
+        if newer is None or bars is None:
             return
-        if newer.attrs["interval"] != bars.attrs["interval"]:
-            return
-        if newer.index[-1] < bars.index[-1]:
+        longer = grown(bars, newer)
+        if longer is None:
             self._ask_bars()
             return
-        longer = pd.concat([bars.loc[bars.index < newer.index[0]], newer])
-        longer.attrs = newer.attrs
         complete = len(longer) > len(bars)
         self.bars = longer
         if complete:
@@ -473,7 +461,7 @@ class StockState(ScreenState):
 
     def _watched(self, rows: tuple[WatchRow, ...]) -> None:
         self.watch = rows
-        self._follow()
+        self._follow_shown()
 
     def _watch_row(self, symbol: str) -> WatchRow:
         try:

@@ -8,16 +8,23 @@ from collections.abc import Callable, Iterator
 
 import pandas as pd
 import pytest
+from traitlets import dlink
 
 from quantkit import Desk
 from quantkit.data.collector import Collector
 from quantkit.data.replay import ReplayProvider, recorded_session, rewind
+from quantkit.ui import question as question_module
+from quantkit.ui.background import Background
+from quantkit.ui.charts.fan import FanChart
 from quantkit.ui.live import Live
+from quantkit.ui.prediction_state import PredictionState
+from quantkit.ui.question import Question
+from quantkit.ui.risk_state import RiskState
 from quantkit.ui.state import StockState
 
 
 class QuickDesk:
-    """The real desk, asked for the naive forecast and for the risk of a short past."""
+    """The real desk, asked for the naive forecast, one volatility and the risk of a short past."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -26,10 +33,13 @@ class QuickDesk:
         return getattr(self._desk, name)
 
     def predict(self, symbol: str, **question):
-        return self._desk.predict(symbol, model="naive", **question)
+        return self._desk.predict(symbol, **(question | {"model": "naive"}))
+
+    def volatility(self, symbol: str, **question):
+        return self._desk.volatility(symbol, ["ewma"], **question)
 
     def risk(self, symbol: str, **question):
-        return self._desk.risk(symbol, period="1d", **question)
+        return self._desk.risk(symbol, **(question | {"period": "1d"}))
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
@@ -91,6 +101,67 @@ def test_candles_quote_watchlist_forecast_and_risk_move_with_the_market(desk: De
         assert "REPLAY" in state.pill
     finally:
         state.close()
+
+
+def test_the_predictions_screen_moves_on_with_every_complete_bar(desk: Desk, play, monkeypatch) -> None:
+    monkeypatch.setattr(question_module, "LONGEST_REST", 1.0)
+    state = PredictionState(QuickDesk(desk))
+    fan = FanChart()
+    for name in ("bars", "quote"):
+        dlink((state, name), (fan, name))
+    dlink((state.forecast, "answer"), (fan, "forecast"))
+    try:
+        state.open("symbol=MSFT&interval=1m&model=naive&models=naive,drift&horizon=2")
+        until(lambda: state.hindcast.answer is not None and state.leaderboard.answer is not None, "the first answers")
+        began, quote = state.forecast.answer.as_of, state.quote
+        assert fan.shown_forecast is state.forecast.answer
+        board = state.leaderboard.answer
+        play(1200.0)
+        until(lambda: state.quote.timestamp > quote.timestamp, "a newer price")
+        until(lambda: state.forecast.answer.as_of >= began + pd.Timedelta(minutes=3), "forecasts of newer bars")
+        assert not state.forecast.busy  # what only follows the market is not announced
+        until(lambda: state.hindcast.answer.as_of > began, "the walk of newer bars")
+        until(lambda: state.leaderboard.answer is not board, "a leaderboard of newer bars")
+        made = state.forecast.answer
+        assert made.last_price == desk.history("MSFT", interval="1m", period="1d").loc[made.as_of, "close"]
+    finally:
+        state.close()
+
+
+def test_volatility_and_value_at_risk_move_on_the_risk_screen(desk: Desk, play) -> None:
+    state = RiskState(QuickDesk(desk))
+    try:
+        state.open("symbol=MSFT&interval=1m&period=max")
+        until(lambda: state.report.answer is not None and state.history.answer is not None, "the first answers", 120.0)
+        report, pill = state.report.answer, state.pill
+        play(1200.0)
+        until(lambda: state.pill != pill, "a newer price")
+        until(lambda: state.report.answer.as_of > report.as_of, "the risk of newer bars", 120.0)
+        assert state.report.answer.value_at_risk_95 != report.value_at_risk_95
+    finally:
+        state.close()
+
+
+def test_what_follows_the_market_takes_its_share_of_the_time_and_no_more() -> None:
+    background, asked = Background(), []
+
+    def slow(progress):
+        asked.append(time.monotonic())
+        time.sleep(0.2)
+        return len(asked)
+
+    question = Question(background, "slow", share=0.25)
+    question.refresh(slow)
+    assert question.busy  # nothing is shown yet: somebody waits
+    until(lambda: question.answer == 1, "the first answer")
+    for _ in range(5):
+        question.refresh(slow)
+    assert not question.busy
+    until(lambda: question.answer == 2, "the newest of five")
+    time.sleep(0.3)
+    background.close()
+    assert len(asked) == 2
+    assert asked[1] - asked[0] >= 0.79
 
 
 def test_a_page_that_nobody_sees_hears_seldom_and_catches_up_when_it_is_seen(desk: Desk, play) -> None:

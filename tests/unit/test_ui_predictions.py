@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -198,6 +200,32 @@ def test_a_fan_on_other_bars_is_not_drawn(shared_desk, drift: Forecast) -> None:
     chart.update(shared_desk.history("NVDA", period="1y"), drift)
     assert len(chart.mean.x) == 0
     assert not any(band.visible for band in chart.bands)
+
+
+def test_newer_bars_wait_for_the_forecast_that_stands_on_them(shared_desk, drift: Forecast) -> None:
+    bars = shared_desk.history("AAPL", period="1y")
+    newer = pd.concat([bars, bars.iloc[-1:].set_axis([drift.steps[0].timestamp])])
+    newer.attrs = bars.attrs
+    chart = FanChart()
+    chart.update(bars, drift)
+    drawn = chart.rising.x.size + chart.falling.x.size
+    chart.bars = newer
+    assert chart.mean.y[0] == drift.last_price
+    assert chart.rising.x.size + chart.falling.x.size == drawn
+    assert "to 2023-09-28" in chart.caption
+
+
+def test_the_price_as_it_is_now_stands_at_its_step(shared_desk, drift: Forecast) -> None:
+    chart = FanChart()
+    chart.update(shared_desk.history("AAPL", period="1y"), drift)
+    quote = shared_desk.quote("AAPL")
+    chart.quote = quote
+    assert chart.now.x.size == 0  # the bar that the forecast stands on
+    opened = drift.steps[1].timestamp + pd.Timedelta(hours=15)
+    chart.quote = replace(quote, timestamp=opened, close=171.5)
+    assert (chart.now.x.tolist(), chart.now.y.tolist()) == ([chart.means.x[1]], [171.5])
+    chart.quote = replace(quote, symbol="NVDA", timestamp=opened)
+    assert chart.now.x.size == 0
 
 
 def test_a_challenger_is_drawn_dashed_beside_naive(shared_desk, drift: Forecast) -> None:

@@ -35,11 +35,14 @@ class FanChart(Chart):
     ----------
     bars : DataFrame or None
     forecast : Forecast or None
-        Drawn if it stands on the last of `bars`.
+        Drawn if it is of these bars. Where newer ones have come since, they wait with it for the next forecast.
+    quote : Quote or None
+        Where the price is now: a point among the steps, once it is past the bar that the forecast stands on.
     """
 
     bars = t.Instance(pd.DataFrame, allow_none=True)
     forecast = t.Any(None, allow_none=True)
+    quote = t.Any(None, allow_none=True)
 
     def __init__(self, *, height: str = "340px") -> None:
         x, y = (bq.LinearScale(allow_padding=False) for _ in range(2))
@@ -58,12 +61,14 @@ class FanChart(Chart):
         self.challenger = bq.Lines(scales=at, line_style="dashed", stroke_width=1.4, **nothing)
         self.mean = bq.Lines(scales=at, stroke_width=1.8, **nothing)
         self.means = bq.Scatter(scales=at, default_size=26, stroke_width=0, enable_hover=False, **nothing)
+        self.now = bq.Scatter(scales=at, default_size=44, stroke_width=1.5, enable_hover=False, **nothing)
         self.words = bq.Label(scales=at, default_size=11, align="start", x_offset=5, y_offset=4, enable_move=False,
                               font_weight="normal", text=[], **nothing)  # fmt: skip
         marks = [*self.bands, self.last, self.rising, self.falling, self.closes, self.challenger, self.mean, self.means,
-                 self.words]  # fmt: skip
+                 self.now, self.words]  # fmt: skip
         super().__init__(marks, x, y, height=height, scaling=Scaling(percent=False, ticks=7), right=72)
         self.observe(lambda change: self._draw(), ["bars", "forecast"])
+        self.observe(lambda change: self._move(), "quote")
 
     def update(self, bars: pd.DataFrame, forecast: Any = None) -> None:
         """Show bars, and the forecast that stands on the last of them."""
@@ -79,6 +84,7 @@ class FanChart(Chart):
         self.closes.colors, self.last.colors = [tokens.text], [tokens.muted]
         self.mean.colors = self.means.colors = [tokens.forecast]
         self.challenger.colors = [tokens.accent]
+        self.now.colors, self.now.stroke = [tokens.text], tokens.background
         if self.bars is not None:
             self._draw()
 
@@ -92,16 +98,15 @@ class FanChart(Chart):
         made, bars = self.forecast, self.bars
         if made is None or bars is None or not len(bars):
             return None
-        fits = (made.symbol, made.interval, made.as_of) == (
-            bars.attrs.get("symbol", made.symbol), bars.attrs.get("interval", "1d"), bars.index[-1],
-        )  # fmt: skip
-        return made if fits else None
+        of = (bars.attrs.get("symbol", made.symbol), bars.attrs.get("interval", "1d"))
+        return made if (made.symbol, made.interval) == of and made.as_of in bars.index[-BARS:] else None
 
     def _draw(self) -> None:
         if self.bars is None or not len(self.bars):
             return
         few = max(min(BARS, int((self.readout.width or 640) / PIXELS_PER_BAR) - 12), 12)
-        past, forecast = self.bars.iloc[-few:], self.shown_forecast
+        forecast = self.shown_forecast
+        past = (self.bars if forecast is None else self.bars.loc[: forecast.as_of]).iloc[-few:]
         horizon = 5 if forecast is None else forecast.horizon
         attrs = self.bars.attrs
         interval, currency = str(attrs.get("interval", "1d")), str(attrs.get("currency", ""))
@@ -119,6 +124,7 @@ class FanChart(Chart):
                 widest = max(forecast.fan, key=lambda band: band.level)
                 low, high = min(low, *widest.lower), max(high, *widest.upper)
             self._draw_fan(forecast, ahead)
+            self._move()
             self._span(low, high)
             self.y_axis.tick_format = f",.{digits}f"
             self._label(past, forecast, ahead, interval, zone)
@@ -161,6 +167,17 @@ class FanChart(Chart):
         self.words.y = np.array([band.upper[-1] for band in fan])
         self.words.text = [f"{band.level:.0%}" for band in fan]
         self.words.colors = [self.tokens.muted]
+
+    def _move(self) -> None:
+        """Put the price as it is now at the step in which it is."""
+        forecast, quote = self.shown_forecast, self.quote
+        steps: list[int] = []
+        if forecast is not None and quote is not None and quote.symbol == forecast.symbol:
+            bar = quote.timestamp.normalize() if forecast.interval == "1d" else quote.timestamp.floor("min")
+            steps = [step.step for step in forecast.steps if step.timestamp == bar]
+        with self.now.hold_sync():
+            self.now.x = np.array(steps[:1]) * STRETCH
+            self.now.y = np.array([quote.close] if steps else [])
 
     def _label(self, past: pd.DataFrame, forecast: Any, ahead: np.ndarray, interval: str, zone: str) -> None:
         form = "%d %b" if interval == "1d" else "%H:%M"
