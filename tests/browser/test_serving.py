@@ -4,11 +4,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +15,7 @@ from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_
 
 from quantkit.serve import assets
 from quantkit.serve.bundle import build
-from quantkit.serve.config import EXTENSIONS, dashboards_folder, jupyter_root, voila_json
+from quantkit.serve.config import EXTENSIONS, dashboards_folder, voila_json
 from quantkit.serve.server import PROTOCOL
 from quantkit.ui.theme import THEMES
 
@@ -483,46 +479,3 @@ def test_the_server_ends_at_once_and_takes_its_kernels_with_it(serve, notebooks,
         psutil.wait_procs(kernels, timeout=5)
         assert [kernel for kernel in kernels if kernel.is_running()] == []
         assert "Traceback" not in running.log.read_text()
-
-
-def test_the_same_pages_come_from_a_jupyter_server(notebooks, visit, tmp_path):
-    """Where Voila is an extension of somebody else's server, as on Binder."""
-    root, settings = tmp_path / "root", tmp_path / "settings"
-    shutil.copytree(notebooks, root)
-    (root / "voila.json").write_text(voila_json(root))
-    settings.mkdir()
-    kernels = {"kernel_manager_class": "quantkit.serve.kernels.VisitorKernelManager"}
-    server = {**kernels, "jpserver_extensions": {"voila.server_extension": True}, "root_dir": str(root), "token": "t"}
-    (settings / "jupyter_server_config.json").write_text(
-        json.dumps({"ServerApp": server, "VisitorKernelManager": {"grace": 2.0}})
-    )
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyter_server", "--allow-root", "--no-browser", f"--ServerApp.port={port}"]
-    environment = {**os.environ, "JUPYTER_PATH": str(jupyter_root()), "JUPYTER_CONFIG_DIR": str(settings)}
-    log = tmp_path / "log"
-    with log.open("w") as out:
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=out, stderr=subprocess.STDOUT)
-    base = f"http://127.0.0.1:{port}/"
-    try:
-        deadline = time.monotonic() + 60
-        while "is running at" not in log.read_text():
-            assert time.monotonic() < deadline, log.read_text()
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.2)
-        visitor = visit()
-        visitor.open(f"{base}voila?token=t")
-        tabs = visitor.said("[...document.querySelectorAll('.qk-tabs a')].map(tab => tab.pathname)")
-        assert tabs == [f"/voila/render/{name}.ipynb" for name in ("broken", "live", "plain")]
-        visitor.open(f"{base}voila/render/live.ipynb?symbol=MSFT&token=t")
-        assert visitor.page.url == f"{base}voila/render/live.ipynb?symbol=MSFT"
-        assert visitor.said("document.documentElement.dataset.qkSymbol") == "MSFT"
-        assert (visitor.foreign, visitor.errors) == ([], [])
-        visitor.page.close()
-        deadline = time.monotonic() + 60
-        while json.loads(fetch(f"{base}api/kernels?token=t")[2]):
-            assert time.monotonic() < deadline, "the visitor's kernel still runs"
-            time.sleep(0.5)
-    finally:
-        process.terminate()
-        process.wait(20)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +68,21 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_secret() -> None:
     assert re.search(r"^HEALTHCHECK ", DOCKERFILE, re.M)
     for text in (DOCKERFILE, (ROOT / "compose.yaml").read_text()):
         assert not re.search(r"(TOKEN|PASSWORD|API_KEYS)[=:] *[A-Za-z0-9]{6,}", text)
+
+
+def test_binders_image_is_built_and_started_by_our_scripts() -> None:
+    """repo2docker writes its Dockerfile without a Docker daemon; it says which of our files it has understood."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("jupyter-repo2docker"), "--no-build", "--debug", ROOT],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    dockerfile = done.stdout + done.stderr
+    assert "environment-2epy-2d3-2e11" in dockerfile, "another Python than runtime.txt names"
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in dockerfile
+    steps = ["COPY --chown=0:0 src/ ${REPO_DIR}/", 'pip install --no-cache-dir -r "binder/requirements.txt"',
+             "RUN ./binder/postBuild"]  # fmt: skip
+    found = [dockerfile.index(step) for step in steps]
+    assert found == sorted(found)
+    # pip takes an editable path from the folder it runs in, which is the clone, not from the file that names it.
+    assert (ROOT / "binder/requirements.txt").read_text().splitlines() == ["-c ../constraints.txt", "-e .[binder]"]
