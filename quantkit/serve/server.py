@@ -28,6 +28,7 @@ from voila.utils import include_url
 
 from quantkit.serve.bundle import Bundle, build
 from quantkit.serve.config import TEMPLATE
+from quantkit.serve.dashboard import is_loopback
 from quantkit.serve.frame import frame, latest_reports
 from quantkit.serve.kernels import Visit, VisitorKernelManager
 
@@ -245,6 +246,8 @@ class DashboardServer(Voila):
             (url_path_join(base, r"/reports/(.*)"), _Reports),
             (url_path_join(base, r"/voila/quantkit/bundle\.js"), _Bundle),
             (url_path_join(base, r"/api/kernels/(?P<kernel_id>\w+-\w+-\w+-\w+-\w+)/channels"), _Channels),
+            # Voila's own stand at the root, where nothing leads to under a base URL.
+            *((url_path_join(base, path), *rest) for path, *rest in self.identity_provider.get_handlers()),
             *super().init_handlers(),
         ]
 
@@ -256,7 +259,8 @@ class DashboardServer(Voila):
         logging.getLogger("tornado.general").addFilter(lambda record: "websocket_ping" not in record.getMessage())
 
     def listen(self) -> None:
-        server = HTTPServer(self.app)
+        # On loopback only a proxy of this machine can have set them; behind TLS they make the cookie a secure one.
+        server = HTTPServer(self.app, xheaders=is_loopback(self.ip))
         server.add_sockets(self._sockets)
         self.ioloop = IOLoop.current()
         signal.signal(signal.SIGINT, self._handle_signal_stop)
