@@ -10,6 +10,9 @@ from tornado.escape import url_escape
 
 __all__ = ["SCREENS", "Screen", "frame", "latest_reports", "screens"]
 
+#: Alerts that the header lists; the rest are on the run's own page.
+ALERTS_SHOWN: Final = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Screen:
@@ -70,13 +73,27 @@ def frame(
     api_docs: str | Path | None = None,
     watchlist: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """What the templates know as ``frame``: ``screens``, ``reports``, ``api_docs`` and ``watchlist``."""
+    """What the templates know as ``frame``: ``screens``, ``reports``, ``alerts``, ``api_docs`` and ``watchlist``."""
     return {
         "screens": [asdict(screen) for screen in screens(dashboards)],
         "reports": latest_reports(reports, 5) if reports is not None else [],
+        "alerts": _alerts(reports) if reports is not None else None,
         "api_docs": _written(api_docs) if isinstance(api_docs, Path) else api_docs,
         "watchlist": list(watchlist),
     }
+
+
+def _alerts(reports: Path) -> dict[str, Any] | None:
+    """What the latest run of reports found, for the header; None where it found nothing."""
+    if not any(reports.glob("*/run.json")):
+        return None
+    from quantkit.reporting.latest import latest_alerts
+
+    latest = latest_alerts(reports)
+    if not latest.alerts:
+        return None
+    rows = [{"symbol": each.symbol, "title": each.title, "said": each.said} for each in latest.alerts]
+    return {"date": latest.date, "count": len(rows), "rows": rows[:ALERTS_SHOWN], "words": latest.in_words()}
 
 
 def _written(file: Path) -> str | None:

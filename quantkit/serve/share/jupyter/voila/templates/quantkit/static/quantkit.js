@@ -11,6 +11,15 @@ Text that came from outside is only ever put into the page with textContent. */
   const memory = {
     get(key) { try { return localStorage.getItem(key); } catch (refused) { return null; } },
     set(key, value) { try { localStorage.setItem(key, value); } catch (refused) { /* private window: kept for this page only */ } },
+    // Of this tab alone, reloads included: whether something is done for the first time since it was forgotten.
+    once(key) {
+      try {
+        if (sessionStorage.getItem(key) === location.pathname) return false;
+        sessionStorage.setItem(key, location.pathname);
+        return true;
+      } catch (refused) { return false; }
+    },
+    forget(key) { try { sessionStorage.removeItem(key); } catch (refused) { /* nothing was kept */ } },
   };
 
   // The token has become a cookie by now: it belongs neither in a copied link nor in what the kernel is told.
@@ -148,6 +157,17 @@ Text that came from outside is only ever put into the page with textContent. */
     pill.textContent = narrow ? String(text).replace(" · ", "\n") : String(text);
   }
   if (pill) matchMedia("(max-width: 860px)").addEventListener("change", () => showPill(pill.dataset.text));
+
+  /* alerts: a click elsewhere or Escape puts the list away */
+  const alerts = byId("qk-alerts");
+  if (alerts) {
+    addEventListener("pointerdown", event => { if (!alerts.contains(event.target)) alerts.open = false; });
+    addEventListener("keydown", event => {
+      if (event.key !== "Escape" || !alerts.open) return;
+      alerts.open = false;
+      alerts.querySelector("summary").focus();
+    });
+  }
 
   const cells = byId("qk-cells");
   let kernelAlive = false;
@@ -324,10 +344,29 @@ Text that came from outside is only ever put into the page with textContent. */
     if (failed()) { root.dataset.qk = "error"; cover("This screen could not be started", "Its notebook stopped with an error, which the server's log tells. Reload to try again."); return; }
     if (!byId("jupyter-config-data")) { cover("This screen could not be started", "The server stopped before it had sent the whole page. Reload to try again."); return; }
     watchKernel();
-    // A notebook that does not speak to its page is shown as soon as its widgets are.
-    setTimeout(function plain(tries = 0) {
-      if (host) return;
-      if (cells.querySelector(".lm-Widget") || tries > 40) becomeReady(); else setTimeout(plain, 250, tries + 1);
+    // Voila's front end waits 4 s for the kernel to describe its widgets, then goes on without them: on a machine that
+    // is busy with others the page would stay blank for ever. One more try, by another kernel, and then it is said.
+    const promised = [...cells.querySelectorAll("script[type='application/vnd.voila.cell-output+json']")].some(
+      output => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
+    const given = () => [...cells.querySelectorAll(".jupyter-widgets")].some(widget => widget.childElementCount);
+    const refused = () => [...cells.querySelectorAll(".jupyter-widgets")].some(
+      widget => !widget.childElementCount && widget.textContent.startsWith("Error displaying widget"));
+    const asked = performance.now();
+    setTimeout(function look() {
+      if (host) { memory.forget("qk-again"); return; }
+      // A notebook that does not speak to its page is shown as soon as its widgets are.
+      if (given() || (!promised && performance.now() - asked > 8000)) { memory.forget("qk-again"); becomeReady(); return; }
+      if (!shown && promised && (refused() || performance.now() - asked > 20000)) {
+        if (!memory.once("qk-again")) {
+          root.dataset.qk = "error";
+          cover("This screen did not come up", "The server is busy and answered too late. The address keeps what you wanted to see: reload to try again.");
+          return;
+        }
+        leaving = true;
+        location.reload();
+        return;
+      }
+      setTimeout(look, 250);
     }, 1500);
   });
 })();
