@@ -2,6 +2,7 @@
 #   make run     the dashboards on the embedded data
 #   make test    everything that proves it       make lint    ruff, mypy, layers
 #   make bench   ours beside a peer              make proof   statistical proof      make soak   endurance
+#   make docs    the documentation's site
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb dashboards/*.ipynb)
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench proof soak screens constraints clean
+.PHONY: run test lint bench proof soak docs screens constraints clean
 
 # uv installs in seconds what takes pip minutes; where uv cannot reach the registry as pip is set up to, pip does it.
 define install
@@ -31,6 +32,10 @@ $(VENV)/.dev: EXTRAS := [test,lint]
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(install)
 	@touch $(VENV)/.run
+
+$(VENV)/.docs: EXTRAS := [docs]
+$(VENV)/.docs: pyproject.toml constraints.txt
+	$(install)
 
 run: $(VENV)/.run
 	@$(BIN)/quantkit up
@@ -55,8 +60,13 @@ bench: $(VENV)/.dev
 proof: $(VENV)/.dev
 	$(BIN)/pytest -q -m proof
 
-soak: $(VENV)/.dev
+soak: $(VENV)/.dev $(VENV)/.docs
 	$(BIN)/pytest -q -m soak
+
+# The lessons are executed; what they print is kept under build/ for as long as the code that computes is the same.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 screens: $(VENV)/.dev
 	$(BIN)/python tools/screens.py

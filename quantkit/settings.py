@@ -71,43 +71,48 @@ class Settings(BaseSettings):
         env_prefix="QUANTKIT_", env_nested_delimiter="__", extra="ignore", frozen=True, populate_by_name=True
     )
 
-    home: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("quantkit", appauthor=False)))
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("quantkit", appauthor=False)),
+        description="Folder of the store and the reports; the platform's user data folder unless set",
+    )
     provider: Names = Field(default=("sample",), description="One provider, or several in order of preference")
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL instead of SQLite under home")
-    redis_url: SecretStr | None = None
-    watchlist: Names = DEFAULT_WATCHLIST
+    redis_url: SecretStr | None = Field(default=None, description="Redis that carries word of new bars")
+    watchlist: Names = Field(default=DEFAULT_WATCHLIST, description="Symbols of a new visitor, and of reports")
     token: SecretStr | None = Field(default=None, description="What a visitor of the dashboards must know")
     api_keys: SecretStr | None = Field(default=None, description="Keys of the REST API, separated by commas")
     api_cors_origins: Names = Field(default=(), description="Web pages' origins that may ask the REST API")
     api_rate_limit: float = Field(default=100.0, ge=0, description="Requests a second of each key or address; 0: any")
     api_timeout: float = Field(default=60.0, gt=0, description="Seconds after which a REST question is given up")
     warm: bool = Field(default=True, description="At its start quantkit up works the watchlist out")
-    max_kernels: int = Field(default=16, ge=1, le=1000)
+    max_kernels: int = Field(default=16, ge=1, le=1000, description="Visitors of the dashboards at a time")
     scheduler: str | None = Field(default=None, description="Address of a Dask scheduler, or the file that holds it")
-    dashboard_port: int = Field(default=8866, ge=1, le=65535)
-    api_port: int = Field(default=8000, ge=1, le=65535)
-    keep_results_days: int = Field(default=90, ge=1)
-    alerts: AlertRules = AlertRules()
+    dashboard_port: int = Field(default=8866, ge=1, le=65535, description="The next free one is taken if in use")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="The next free one is taken if in use")
+    keep_results_days: int = Field(default=90, ge=1, description="Days that a kept answer outlives its last use")
+    alerts: AlertRules = Field(default=AlertRules(), description="Rules of alerts, by name: QUANTKIT_ALERTS__DRAWDOWN")
     mail_host: str | None = Field(default=None, description="SMTP server that reports are sent through")
     mail_port: int = Field(default=587, ge=1, le=65535)
-    mail_security: Literal["starttls", "tls", "none"] = "starttls"
-    mail_user: str | None = None
-    mail_password: SecretStr | None = None
+    mail_security: Literal["starttls", "tls", "none"] = Field(default="starttls", description="starttls, tls or none")
+    mail_user: str | None = Field(default=None, description="Name that the SMTP server knows")
+    mail_password: SecretStr | None = Field(default=None, description="Its password")
     mail_sender: str | None = Field(default=None, description="Address that reports come from")
-    mail_to: Names = ()
+    mail_to: Names = Field(default=(), description="Addresses that reports go to, separated by commas")
     yahoo_url: str | None = Field(default=None, description="Base URL in place of Yahoo's hosts")
-    yahoo_stream_url: str | None = None
-    alphavantage_url: str | None = None
-    massive_url: str | None = None
-    massive_stream_url: str | None = None
+    yahoo_stream_url: str | None = Field(default=None, description="The same of its stream")
+    alphavantage_url: str | None = Field(default=None, description="Base URL in place of Alpha Vantage's")
+    massive_url: str | None = Field(default=None, description="Base URL in place of Massive's")
+    massive_stream_url: str | None = Field(default=None, description="The same of its stream")
     vendor_timeout: float = Field(default=15.0, gt=0, le=300, description="Seconds that a vendor may take to answer")
     refresh_seconds: float = Field(default=60.0, ge=1, description="Age at which an open market is asked about again")
     alphavantage_per_day: int = Field(default=25, ge=1, description="Requests that the plan allows")
     alphavantage_premium: bool = Field(default=False, description="The plan has adjusted bars and full histories")
     massive_per_minute: int = Field(default=5, ge=1, description="Requests that the plan allows")
-    alphavantage_api_key: SecretStr | None = Field(default=None, validation_alias="ALPHAVANTAGE_API_KEY")
+    alphavantage_api_key: SecretStr | None = Field(
+        default=None, validation_alias="ALPHAVANTAGE_API_KEY", description="Key of Alpha Vantage"
+    )
     massive_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("MASSIVE_API_KEY", "POLYGON_API_KEY")
+        default=None, validation_alias=AliasChoices("MASSIVE_API_KEY", "POLYGON_API_KEY"), description="Key of Massive"
     )
 
     @field_validator("provider", "watchlist", "api_cors_origins", "mail_to", mode="before")

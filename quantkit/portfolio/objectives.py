@@ -117,7 +117,7 @@ def _highest_return(problem: Problem) -> Array:
 def _min_volatility(problem: Problem) -> Array:
     """Least volatility.
 
-    Minimises ``w' C w``; needs no expected returns.
+    Minimises ``sqrt(w' C w)``; needs no expected returns.
 
     References
     ----------
