@@ -2,6 +2,7 @@
 #   make run     the dashboards on the embedded data
 #   make test    everything that proves it       make lint    ruff, mypy, layers
 #   make bench   ours beside a peer              make proof   statistical proof      make soak   endurance
+#   make minutes the first five, timed           make release rehearsed: built, installed elsewhere, asked
 #   make docs    the documentation's site
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 NOTEBOOKS := $(wildcard notebooks/*.ipynb dashboards/*.ipynb)
 
 .DEFAULT_GOAL := run
-.PHONY: run test lint bench proof soak docs screens constraints clean
+.PHONY: run test lint bench proof soak docs screens minutes release constraints clean
 
 # uv installs in seconds what takes pip minutes; where uv cannot reach the registry as pip is set up to, pip does it.
 define install
@@ -70,6 +71,12 @@ docs: $(VENV)/.docs
 
 screens: $(VENV)/.dev
 	$(BIN)/python tools/screens.py
+
+minutes: $(VENV)/.dev
+	$(BIN)/python tools/first_minutes.py
+
+release: $(VENV)/.dev
+	$(BIN)/python tools/release.py
 
 # Pins every version, by name; kept pins stay where they still fit. The condition that all share (pyproject.toml says
 # where the pins hold) is taken off each line.
