@@ -22,6 +22,9 @@ BODY_LIMIT: Final = 1 << 20
 #: What says nothing about anybody's data: whoever watches the server or reads its manual needs no key.
 OPEN: Final = frozenset({"/", "/docs", "/openapi.json", "/health/live", "/health/ready"})
 
+#: What never ends has no length and no tag to be asked for.
+ENDLESS: Final = frozenset({"/stream"})
+
 _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -137,6 +140,9 @@ class Guard:
         for prefix in self._prefixes:
             if path == prefix or path.startswith(f"{prefix}/"):
                 scope["path"] = path = path.removeprefix(prefix) or "/"
+        if scope["method"] == "HEAD" and path not in ENDLESS:
+            # What is asked for its headers alone is asked as GET; the server, which knows better, sends no body.
+            scope = {**scope, "method": "GET"}
         self._traffic.taken += 1
         started = False
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from quantkit.api.forms import model_of
 from quantkit.data.quote import Quote
@@ -59,6 +60,16 @@ class Form(BaseModel):
     """A body that is sent: unknown names are refused rather than ignored."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_names(cls, given: Any) -> Any:
+        """pydantic alone would say that a name is one too many, and not which there are."""
+        for name in given if isinstance(given, dict) else ():
+            if name not in cls.model_fields:
+                said = {"name": repr(name[:40]), "choices": ", ".join(cls.model_fields)}
+                raise PydanticCustomError("unknown_name", "unknown name {name}; choose from {choices}", said)
+        return given
 
 
 class ConstraintsForm(Form):

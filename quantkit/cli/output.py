@@ -97,9 +97,12 @@ def new_table(title: str, columns: Columns, caption: str = "") -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    for column in columns:
-        name, justify = (column, "right") if isinstance(column, str) else column
+    named = [(column, "right") if isinstance(column, str) else column for column in columns]
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, caption=caption, caption_justify="left",
+        show_header=any(name for name, _ in named),
+    )  # fmt: skip
+    for name, justify in named:
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     return table
 

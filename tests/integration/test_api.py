@@ -176,7 +176,26 @@ def test_a_body_that_cannot_be_answered_is_a_problem(api, content, chunked):
     assert time.monotonic() - began < api.app.state.service.timeout
 
 
+def test_an_unknown_name_in_a_body_is_answered_with_those_there_are(api):
+    answer = api.post("/portfolio/optimize", json={"symbols": ["AAPL", "XOM"], "constraints": {"upper": 0.1}})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(
+        "body.constraints: unknown name 'upper'; choose from bounds, asset_bounds"
+    )
+
+
 # Caching, formats, pages
+
+
+def test_head_has_the_headers_of_get_and_no_body(api):
+    for path in ("/history?symbol=AAPL", "/health/live", "/history?symbol=TSLA"):
+        whole, head = api.get(path), api.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        for name in ("content-type", "content-length", "etag", "x-content-type-options"):
+            assert head.headers.get(name) == whole.headers.get(name)
+    assert api.head("/stream?symbols=MSFT").status_code == 405
+    # The connection is whole afterwards: no body of an earlier answer stands before the next.
+    assert api.get("/health/live").json()["status"] == "live"
 
 
 def test_a_known_answer_is_not_sent_again(api, shared_desk):

@@ -24,7 +24,7 @@ LEFT_OUT = {"/stream"}
 
 
 def check_operations(api, shared_desk, total: int) -> int:
-    schema = schemathesis.openapi.from_url(f"{api.base_url}/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{api.base_url}/openapi.json", timeout=120)
     operations = [found.ok() for found in schema.get_all_operations()]
     operations = [each for each in operations if each.path not in LEFT_OUT]
     checks = [content_type_conformance, response_headers_conformance, response_schema_conformance,
