@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -24,10 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Charts", "sparkline"]
 
+_drawing = threading.Lock()
+
 _WIDTH: Final = 7.6
 #: Sessions before the forecast that are drawn beside it.
 _NEAR: Final = 22
-_SETTINGS: Final[dict[Any, Any]] = {
+#: What of a figure is not matplotlib's own default.
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "quantkit",
     "font.family": "sans-serif",
@@ -246,11 +251,10 @@ class Charts:
             axes.set_xticks(ends, [f"{times[at]:%Y-%m-%d}" for at in ends])
 
     def _svg(self, name: str, alt: str, height: float, draw: Callable[[Figure], None]) -> Html:
-        import matplotlib as mpl
         from matplotlib.figure import Figure
 
-        # Not through pyplot, which would keep every figure that a worker draws.
-        with mpl.rc_context(_SETTINGS):
+        # Not through pyplot, which would choose a window system and keep every figure that a worker draws.
+        with _own_style():
             figure = Figure(figsize=(_WIDTH, height), layout="constrained")
             figure.set_facecolor("none")
             draw(figure)
@@ -261,6 +265,19 @@ class Charts:
                 written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
             )
         return Html(_inline(written.getvalue(), name, alt))
+
+
+@contextmanager
+def _own_style() -> Iterator[None]:
+    """matplotlib's defaults with :data:`_STYLE`, whatever a person's matplotlibrc or another library has set."""
+    import matplotlib as mpl
+
+    # The settings are the process's: a second thread's would be those of this one, or the reverse.
+    with _drawing, mpl.rc_context():
+        # The backend alone stays: savefig names its own, and to look that one up would choose a window system.
+        wanted = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")} | _STYLE
+        mpl.rcParams.update({name: value for name, value in wanted.items() if mpl.rcParams[name] != value})
+        yield
 
 
 def _sticks(axes: Axes, at: np.ndarray, heights: np.ndarray, *, color: str, width: float, alpha: float = 1.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
@@ -123,6 +124,7 @@ def render_report(
     """
     import logging
 
+    _spare_grammars()
     from papermill import execute_notebook
 
     from quantkit.reporting.engine import ENGINE
@@ -148,6 +150,22 @@ def render_report(
     return Rendered(html=html, record=record)
 
 
+def _spare_grammars() -> None:
+    """Import jsonschema, which papermill and nbconvert bring along, without its check of IRIs.
+
+    That check compiles an Earley grammar when it is imported, which was a third of a cold report's time; the schema of
+    notebooks names no IRI. A process that has imported jsonschema before keeps it as it is.
+    """
+    name = "rfc3987_syntax"
+    if "jsonschema" in sys.modules or name in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # the import system's sign for what is not there
+    try:
+        import jsonschema  # noqa: F401
+    finally:
+        del sys.modules[name]
+
+
 def page(title: str, body: Html, *, theme: ThemeName = "light", stamp: bool = True) -> str:
     """`body` as a page in the same frame as a report: an index, or why there is none."""
     template = _exporter().environment.get_template("page.html.j2")
@@ -156,6 +174,7 @@ def page(title: str, body: Html, *, theme: ThemeName = "light", stamp: bool = Tr
 
 @lru_cache(maxsize=1)
 def _exporter() -> Any:
+    _spare_grammars()
     from nbconvert.exporters import TemplateExporter
 
     return TemplateExporter(

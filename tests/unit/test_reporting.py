@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
@@ -203,6 +204,24 @@ def test_charts_are_the_same_bytes_twice_with_text_as_text_and_ids_of_their_own(
     }
     assert "<metadata" not in first
     assert sparkline([1.0, 1.0], alt="flat").count("polyline") == 1
+
+
+def test_charts_look_as_they_do_whatever_style_the_process_has_set(calm, returns):
+    history = risk_history(returns)
+
+    def drawn_now() -> list[str]:
+        charts = Charts()
+        return [
+            charts.rolling(history, alt="a"), charts.histogram(history, -0.02, alt="a"),
+            charts.value_at_risk(calm.backtests, "auto", 100, alt="a"),
+        ]  # fmt: skip
+
+    plain = drawn_now()
+    others = {"svg.fonttype": "path", "font.size": 14, "axes.grid": True, "savefig.bbox": "tight", "lines.marker": "x"}
+    with matplotlib.style.context(["ggplot", others]):
+        before = dict(matplotlib.rcParams)
+        assert drawn_now() == plain
+        assert dict(matplotlib.rcParams) == before
 
 
 def test_a_mail_shows_captions_where_a_page_shows_pictures():
