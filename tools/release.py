@@ -55,9 +55,11 @@ def build(scratch: Path, version: str) -> tuple[Path, Path]:
     """Wheel and sdist of the last commit, in ``dist/``."""
     source = scratch / "source"
     source.mkdir()
-    with subprocess.Popen(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE) as archive:
-        with tarfile.open(fileobj=archive.stdout, mode="r|") as files:
-            files.extractall(source, filter="data")
+    with (
+        subprocess.Popen(["git", "archive", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE) as archive,
+        tarfile.open(fileobj=archive.stdout, mode="r|") as files,
+    ):
+        files.extractall(source, filter="data")
     shutil.rmtree(DIST, ignore_errors=True)
     _hatch("sdist", source)
     (sdist,) = DIST.glob("*.tar.gz")
