@@ -14,9 +14,10 @@ from quantkit.forecast.blend import Blend  # isort: skip
 from quantkit.forecast.auto import Auto  # isort: skip
 from quantkit.forecast.explain import Contribution, Explanation, explain
 from quantkit.forecast.hindcast import Hindcast, check_step, hindcast
+from quantkit.forecast.inquiry import check_model
 from quantkit.forecast.leaderboard import Leaderboard, Standing, leaderboard
 from quantkit.forecast.ledger import PublishedStep, TrackRecord, TrackSummary, ledger_rows, track_record
-from quantkit.forecast.predict import check_model, predict
+from quantkit.forecast.predict import predict
 from quantkit.forecast.survey import Survey, survey_of
 from quantkit.forecast.volatility import VolatilityLeaderboard, VolatilityStanding, volatility_leaderboard
 from quantkit.forecast.volatility_models import VOLATILITY_MODELS

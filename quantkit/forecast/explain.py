@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import ComputeError
-from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
-from quantkit.core.schema import Interval, check_bars, check_interval
+from quantkit.core.schema import Interval, check_interval
 from quantkit.forecast.attribution import Attributed, Attribution
 from quantkit.forecast.base import FORECASTERS, Composite
 from quantkit.forecast.features import FEATURES
-from quantkit.forecast.predict import check_model, refuse_constant
-from quantkit.forecast.walk import Plan, check_horizon, check_origins, plan_walk, standing, walk_models
+from quantkit.forecast.inquiry import check_model, inquire
+from quantkit.forecast.walk import Plan, standing, walk_models
 
 __all__ = ["Contribution", "Explanation", "explain"]
 
@@ -200,19 +199,12 @@ def explain(
     """
     from threadpoolctl import threadpool_limits
 
-    interval = check_interval(interval)
-    model = check_model(model, interval)
-    horizon, origins = check_horizon(horizon), check_origins(origins)
-    symbol = symbol or str(bars.attrs.get("symbol", ""))
-    currency = currency or str(bars.attrs.get("currency", ""))
-    name = symbol or "bars"
-    check_bars(bars, name=name)
-    plan = plan_walk(len(bars), horizon=horizon, origins=origins, name=name)
-    refuse_constant(bars, name)
-    if not fingerprint:
-        question = {"kind": "explanation", "model": model, "horizon": horizon, "interval": interval, "symbol": symbol,
-                    "currency": currency, "origins": origins}  # fmt: skip
-        fingerprint = fingerprint_of(question, bars)
+    model = check_model(model, check_interval(interval))
+    asked = inquire(
+        bars, "explanation", interval=interval, horizon=horizon, origins=origins, symbol=symbol, currency=currency,
+        fingerprint=fingerprint, model=model,
+    )  # fmt: skip
+    plan, name = asked.plan, asked.name
     with threadpool_limits(1):
         weights = _members(model, bars, plan, interval, progress)
         parts: dict[str, Attribution] = {}
@@ -242,12 +234,12 @@ def explain(
     rate = base_price * (float(np.expm1(total)) / total if total else 1.0)
     chosen = next(iter(weights)) if len(weights) == 1 else model
     return Explanation(
-        symbol=symbol,
+        symbol=asked.symbol,
         model=model,
-        interval=interval,
-        currency=currency,
+        interval=asked.interval,
+        currency=asked.currency,
         as_of=bars.index[-1],
-        horizon=horizon,
+        horizon=asked.horizon,
         last_price=last,
         base_return=base,
         base_price=base_price,
@@ -256,8 +248,8 @@ def explain(
         contributions=tuple(Contribution(feature, value, share, rate * share) for feature, value, share in shares),
         chosen=chosen,
         method=" and ".join(dict.fromkeys(_METHODS.get(member, "Its own terms") for member in weights)),
-        fingerprint=fingerprint,
-        indicative=bars.attrs.get("price_basis") == "adjusted",
+        fingerprint=asked.fingerprint,
+        indicative=asked.indicative,
     )
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import ComputeError, UsageError
-from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
-from quantkit.core.schema import Interval, check_bars, check_interval, check_level
+from quantkit.core.schema import Interval, check_interval, check_level
 from quantkit.forecast.evaluate import coverage, skill
+from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN
 from quantkit.forecast.kept import History
-from quantkit.forecast.predict import calibrated, check_model, refuse_constant
-from quantkit.forecast.walk import check_horizon, check_origins, plan_walk, walk_models
+from quantkit.forecast.predict import calibrated
+from quantkit.forecast.walk import check_horizon, walk_models
 
 __all__ = ["Hindcast", "check_step", "hindcast"]
 
@@ -137,20 +137,13 @@ def hindcast(
     """
     from threadpoolctl import threadpool_limits
 
-    interval = check_interval(interval)
-    model = check_model(model, interval)
-    horizon, level, origins = check_horizon(horizon), check_level(level), check_origins(origins)
-    step = check_step(step, horizon)
-    symbol = symbol or str(bars.attrs.get("symbol", ""))
-    currency = currency or str(bars.attrs.get("currency", ""))
-    name = symbol or "bars"
-    check_bars(bars, name=name)
-    plan = plan_walk(len(bars), horizon=horizon, origins=origins, name=name)
-    refuse_constant(bars, name)
-    if not fingerprint:
-        question = {"kind": "hindcast", "model": model, "horizon": horizon, "step": step, "level": level,
-                    "interval": interval, "symbol": symbol, "currency": currency, "origins": origins}  # fmt: skip
-        fingerprint = fingerprint_of(question, bars)
+    model, level = check_model(model, check_interval(interval)), check_level(level)
+    step = check_step(step, check_horizon(horizon))
+    asked = inquire(
+        bars, "hindcast", interval=interval, horizon=horizon, origins=origins, symbol=symbol, currency=currency,
+        fingerprint=fingerprint, model=model, level=level, step=step,
+    )  # fmt: skip
+    plan, name = asked.plan, asked.name
     history = History(bars, plan.first)
     with threadpool_limits(1):
         walks, outcomes = walk_models(
@@ -178,17 +171,17 @@ def hindcast(
         "actual": actual,
     }
     return Hindcast(
-        symbol=symbol,
+        symbol=asked.symbol,
         model=model,
-        interval=interval,
-        currency=currency,
-        horizon=horizon,
+        interval=asked.interval,
+        currency=asked.currency,
+        horizon=asked.horizon,
         step=step,
         level=level,
         as_of=bars.index[-1],
         path=pd.DataFrame(path, index=bars.index[rows + step].rename("time")),
         coverage=coverage(came, lower, upper),
         skill=skill(came, medians),
-        fingerprint=fingerprint,
-        indicative=bars.attrs.get("price_basis") == "adjusted",
+        fingerprint=asked.fingerprint,
+        indicative=asked.indicative,
     )

@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import UsageError
-from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
-from quantkit.core.schema import Interval, check_bars, check_interval, check_level
+from quantkit.core.schema import Interval, check_interval, check_level
 from quantkit.forecast.base import FORECASTERS, SIGNIFICANCE, Composite
 from quantkit.forecast.confidence_set import CONFIDENCE_SEED, CONFIDENCE_SIZE, confidence_set
 from quantkit.forecast.evaluate import score
+from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN
 from quantkit.forecast.kept import History
-from quantkit.forecast.predict import calibrated, check_model, contend, refuse_constant
+from quantkit.forecast.predict import calibrated, contend
 from quantkit.forecast.significance import clark_west
 from quantkit.forecast.target import Outcomes, close_returns
-from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
+from quantkit.forecast.walk import Plan, Walk, check_horizon, walk_models
 
 __all__ = ["Leaderboard", "Standing", "leaderboard"]
 
@@ -197,7 +197,7 @@ def leaderboard(
     from threadpoolctl import threadpool_limits
 
     interval = check_interval(interval)
-    horizon, level, origins = check_horizon(horizon), check_level(level), check_origins(origins)
+    horizon, level = check_horizon(horizon), check_level(level)
     if isinstance(models, str):
         raise UsageError(f"models {models!r} is one name; expected a list such as ['naive', {models!r}]")
     if models is None:
@@ -205,14 +205,11 @@ def leaderboard(
             name for name, kind in FORECASTERS.built_in().items() if not kind.heavy and interval in kind.intervals
         ]
     names = list(dict.fromkeys(["naive", *(check_model(each, interval) for each in models)]))
-    symbol = symbol or str(bars.attrs.get("symbol", ""))
-    check_bars(bars, name=symbol or "bars")
-    plan = plan_walk(len(bars), horizon=horizon, origins=origins, name=symbol or "bars")
-    refuse_constant(bars, symbol or "bars")
-    if not fingerprint:
-        question = {"kind": "leaderboard", "models": names, "horizon": horizon, "level": level, "interval": interval,
-                    "symbol": symbol, "origins": origins}  # fmt: skip
-        fingerprint = fingerprint_of(question, bars)
+    asked = inquire(
+        bars, "leaderboard", interval=interval, horizon=horizon, origins=origins, symbol=symbol,
+        fingerprint=fingerprint, models=names, level=level,
+    )  # fmt: skip
+    plan = asked.plan
     history = History(bars, plan.first)
     with threadpool_limits(1):
         walks, outcomes = walk_models(
@@ -235,14 +232,14 @@ def leaderboard(
     rows.sort(key=lambda row: (bool(row.failure), row.mae, names.index(row.model)))
     came = outcomes.returns[plan.scored(horizon), horizon - 1]
     return Leaderboard(
-        symbol=symbol,
+        symbol=asked.symbol,
         interval=interval,
         horizon=horizon,
         level=level,
         origins=int(np.count_nonzero(~np.isnan(came))),
         as_of=bars.index[-1],
         rows=tuple(rows),
-        fingerprint=fingerprint,
+        fingerprint=asked.fingerprint,
     )
 
 

@@ -8,43 +8,20 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.calendars import next_bars, period_start
-from quantkit.core.errors import ComputeError, DataError, UsageError
-from quantkit.core.fingerprint import fingerprint as fingerprint_of
+from quantkit.core.errors import ComputeError, DataError
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
-from quantkit.core.schema import Interval, check_bars, check_interval, check_level
+from quantkit.core.schema import Interval, check_interval, check_level
 from quantkit.forecast.auto import judge
 from quantkit.forecast.base import FORECASTERS, Band, Composite, Contender, Forecast, ForecastStep
 from quantkit.forecast.evaluate import coverage, skill
+from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN, Calibration, Calibrator
 from quantkit.forecast.kept import History
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
-from quantkit.forecast.walk import Plan, Walk, check_horizon, check_origins, plan_walk, walk_models
+from quantkit.forecast.walk import Plan, Walk, walk_models
 
-__all__ = ["calibrated", "check_model", "contend", "predict", "refuse_constant"]
-
-
-def check_model(model: object, interval: str | None = None) -> str:
-    """Return `model` if it is registered, and can forecast `interval` if one is given.
-
-    Raises
-    ------
-    UnknownChoiceError
-        Not in ``FORECASTERS``; lists its names.
-    UsageError
-        It does not forecast such bars.
-    """
-    kind = FORECASTERS[model]  # type: ignore[index]
-    if interval is not None and interval not in kind.intervals:
-        raise UsageError(f"{model} forecasts {' and '.join(kind.intervals)} bars, not {interval}")
-    return str(model)
-
-
-def refuse_constant(bars: pd.DataFrame, name: str) -> None:
-    """``DataError`` where the close never moves: there is nothing to forecast or to score."""
-    close = bars["close"].to_numpy()
-    if np.ptp(close) == 0.0:
-        raise DataError(f"{name}: close is {close[0]:g} on all of {len(bars)} bars; constant prices cannot be forecast")
+__all__ = ["calibrated", "contend", "predict"]
 
 
 def contend(walks: Mapping[str, Walk], outcomes: Outcomes, plan: Plan) -> tuple[Contender, ...]:
@@ -139,20 +116,12 @@ def predict(
     """
     from threadpoolctl import threadpool_limits
 
-    interval = check_interval(interval)
-    model = check_model(model, interval)
-    horizon, level, origins = check_horizon(horizon), check_level(level), check_origins(origins)
-    symbol = symbol or str(bars.attrs.get("symbol", ""))
-    currency = currency or str(bars.attrs.get("currency", ""))
-    name = symbol or "bars"
-    check_bars(bars, name=name)
-    plan = plan_walk(len(bars), horizon=horizon, origins=origins, name=name)
-    refuse_constant(bars, name)
-    if not fingerprint:
-        question = {"kind": "forecast", "model": model, "horizon": horizon, "level": level, "interval": interval,
-                    "calendar": calendar, "symbol": symbol, "currency": currency, "origins": origins}  # fmt: skip
-        fingerprint = fingerprint_of(question, bars)
-
+    model, level = check_model(model, check_interval(interval)), check_level(level)
+    asked = inquire(
+        bars, "forecast", interval=interval, horizon=horizon, origins=origins, symbol=symbol, currency=currency,
+        fingerprint=fingerprint, model=model, level=level, calendar=calendar,
+    )  # fmt: skip
+    plan, name = asked.plan, asked.name
     history = History(bars, plan.first)
     with threadpool_limits(1):
         walks, outcomes = walk_models(
@@ -162,7 +131,7 @@ def predict(
         if walk.failure:
             raise ComputeError(f"{name}: {model} failed: {walk.failure}")
         fan = calibrated(walk, outcomes, plan, history=history)
-        asked = fan if level in FAN else calibrated(walk, outcomes, plan, levels=(level,), history=history)
+        fitting = fan if level in FAN else calibrated(walk, outcomes, plan, levels=(level,), history=history)
         if np.isnan(fan.sigma[-1]).any():
             raise DataError(
                 f"{name}: the last {len(plan.rows)} of {len(bars)} bars hold too few outcomes of {horizon} steps "
@@ -178,7 +147,7 @@ def predict(
     medians = walk.medians[-1]
     gaps = _gap_variance(bars, times) if interval != "1d" else np.zeros(horizon)
     widening = np.sqrt(1.0 + gaps / fan.sigma[-1] ** 2)
-    band = _band(asked, level, last, medians, widening, outcomes, plan)
+    band = _band(fitting, level, last, medians, widening, outcomes, plan)
     sigma = fan.sigma[-1] * widening
     steps = tuple(
         ForecastStep(
@@ -197,10 +166,10 @@ def predict(
     stays = walk.chosen == "naive" and model != "naive"
     challenger = _best(contenders) if stays else ""
     return Forecast(
-        symbol=symbol,
+        symbol=asked.symbol,
         model=model,
-        interval=interval,
-        currency=currency,
+        interval=asked.interval,
+        currency=asked.currency,
         as_of=bars.index[-1],
         last_price=last,
         level=level,
@@ -212,14 +181,14 @@ def predict(
         coverage=steps[0].coverage,
         skill=steps[0].skill,
         origins=int(np.count_nonzero(~np.isnan(_scored(walk, outcomes, plan, 1)[0]))),
-        fingerprint=fingerprint,
+        fingerprint=asked.fingerprint,
         chosen=walk.chosen,
         p_value=own[0].p_value if own else float("nan"),
         contenders=contenders,
         challenger=challenger,
         challenger_path=tuple((last * np.exp(walks[challenger].medians[-1])).tolist()) if challenger else (),
         fan=tuple(_band(fan, each, last, medians, widening, outcomes, plan) for each in FAN),
-        indicative=bars.attrs.get("price_basis") == "adjusted",
+        indicative=asked.indicative,
     )
 
 

@@ -207,7 +207,7 @@ def volatility_leaderboard(
     """
     from threadpoolctl import threadpool_limits
 
-    from quantkit.forecast.predict import refuse_constant
+    from quantkit.forecast.inquiry import refuse_constant
 
     interval = check_interval(interval)
     horizon, origins = check_horizon(horizon), check_origins(origins)
