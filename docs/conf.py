@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
@@ -15,8 +16,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 for _name in [name for name in os.environ if name.startswith("QUANTKIT_")]:
     del os.environ[_name]
 os.environ["QUANTKIT_HOME"] = tempfile.mkdtemp(prefix="quantkit-docs-")
-
-from sphinx.application import Sphinx  # noqa: E402
+atexit.register(shutil.rmtree, os.environ["QUANTKIT_HOME"], ignore_errors=True)
 
 import quantkit  # noqa: E402
 from quantkit.core.fingerprint import code_version  # noqa: E402
@@ -27,13 +27,17 @@ author = "the quantkit developers"
 version = release = quantkit.__version__
 
 extensions = [
-    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "catalogue", "faces",
+    "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "catalogue", "faces", "written",
 ]  # fmt: skip
 templates_path = ["_templates"]
-exclude_patterns = ["_build"]
 # In a docstring a name between single backticks is an argument or a value.
 default_role = "literal"
 
+api_modules = [
+    "quantkit.desk", "quantkit.settings", "quantkit.core", "quantkit.data", "quantkit.forecast", "quantkit.risk",
+    "quantkit.portfolio", "quantkit.compute", "quantkit.ui.charts", "quantkit.ui.theme",
+]  # fmt: skip
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 # A type in a docstring is a word, such as `float`, and no link that has to be unique.
 suppress_warnings = ["ref.python"]
@@ -43,7 +47,7 @@ napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 # Charts are widgets, which need a kernel: here stands what they are, and no script is asked from a CDN to say more.
 nb_execution_mode = "cache"
@@ -79,16 +83,3 @@ html_theme_options = {
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
 project_copyright = "the quantkit developers, BSD-3-Clause"
-
-
-def copy_lessons(app: Sphinx) -> None:
-    """Bring the notebooks under the source folder, where Sphinx finds its pages."""
-    lessons = Path(app.srcdir) / "lessons"
-    lessons.mkdir(exist_ok=True)
-    for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
-        shutil.copy2(notebook, lessons / notebook.name)
-
-
-def setup(app: Sphinx) -> None:
-    """Sphinx calls this."""
-    app.connect("builder-inited", copy_lessons, priority=100)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.ext.napoleon import NumpyDocstring
 from sphinx.util.docutils import SphinxDirective
 
 from quantkit.core.indicators import Indicator
@@ -53,16 +52,24 @@ class Catalogue(SphinxDirective):
             self.env.note_dependency(import_module(entry.definition.__module__).__file__)
             lines += ["", f".. _{prefix}-{entry.name}:", "", entry.name, "-" * len(entry.name), ""]
             lines += [entry.facts, ""] if entry.facts else []
-            docstring = str(NumpyDocstring(getdoc(entry.definition) or "", self.config)).splitlines()
-            escape_trailing_underscores(self.env.app, "", "", None, None, docstring)
-            lines += docstring
-            lines += ["", _where(entry.definition)]
+            lines += [*_formula_and_source(getdoc(entry.definition) or ""), "", _where(entry.definition)]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
 def escape_trailing_underscores(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Fitted names end in ``_``, which reStructuredText takes for a link: napoleon leaves that to whoever uses it."""
     lines[:] = [re.sub(r"^(:(?:ivar|vartype) \w+)_:", r"\1\\_:", line) for line in lines]
+
+
+def _formula_and_source(docstring: str) -> Iterator[str]:
+    """The prose of a numpydoc docstring and its references; arguments and the like stand in the API reference."""
+    before, *sections = re.split(r"^(\w[\w ]*)\n-{3,}\n", docstring, flags=re.M)
+    yield from before.splitlines()
+    for title, text in zip(sections[::2], sections[1::2], strict=True):
+        if title == "Notes":
+            yield from text.splitlines()
+        elif title == "References":
+            yield from [".. rubric:: Source", "", *text.splitlines()]
 
 
 def _found(where: str) -> Any:

@@ -33,7 +33,7 @@ class Commands(SphinxDirective):
             lines += [title, "-" * len(title), "", command.help or "", "", f"``{usage}``", ""]
             rows = [(f"``{name}``", each.help or "", "") for name, each in zip(named, arguments, strict=True)]
             rows += [(f"``{max(each.opts, key=len)}``", each.help or "", _default(each)) for each in options]
-            lines += _table(("", "", "default"), rows, widths=(20, 60, 20))
+            lines += _table(("argument or option", "meaning", "default"), rows, widths=(22, 58, 20))
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
@@ -46,7 +46,7 @@ def _commands(group: Any, words: tuple[str, ...]) -> Iterable[tuple[tuple[str, .
 
 
 def _default(option: Any) -> str:
-    return f"``{option.default}``" if isinstance(option.default, (int, float, str)) and option.default != "" else ""
+    return f"``{option.default}``" if option.default not in (None, "", False) else ""
 
 
 class Endpoints(SphinxDirective):
@@ -72,7 +72,7 @@ class Endpoints(SphinxDirective):
                     (f"``{name}``", field.get("description", ""), _json_default(field))
                     for name, field in form.get("properties", {}).items()
                 ]
-                lines += _table(("", "", "default"), rows, widths=(22, 58, 20))
+                lines += _table(("parameter", "meaning", "default"), rows, widths=(22, 58, 20))
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
 
 
@@ -91,7 +91,7 @@ class SettingsTable(SphinxDirective):
             names = alias.choices if isinstance(alias, AliasChoices) else [alias or f"QUANTKIT_{name.upper()}"]
             plain = isinstance(field.default, (bool, int, float, str))
             default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default if plain else ""
-            secret = ", a secret" if SecretStr.__name__ in str(field.annotation) else ""
+            secret = " (secret)" if SecretStr.__name__ in str(field.annotation) else ""
             said = f"{field.description or ''}{secret}"
             rows.append((", ".join(f"``{each}``" for each in names), said, f"``{default}``" if default != "" else ""))
         return self.parse_text_to_nodes("\n".join(_table(("setting", "meaning", "default"), rows, widths=(30, 45, 25))))

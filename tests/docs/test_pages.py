@@ -12,6 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -284,7 +285,7 @@ def toctree(page: Path) -> Iterator[Path]:
                 continue
             path = (page.parent / re.sub(r".*<(.*)>", r"\1", entry)).resolve()
             if path.parent in WRITTEN_BY_THE_BUILD:
-                assert (ROOT / "notebooks" / f"{path.name}.ipynb").exists()
+                assert (ROOT / "notebooks" / f"{path.name}.ipynb").exists() or find_spec(path.name)
             else:
                 both = (path.with_name(path.name + ".md"), path.with_name(path.name + ".rst"))
                 yield next((each for each in both if each.exists()), path)
