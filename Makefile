@@ -14,13 +14,17 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb dashboards/*.ipynb)
 .PHONY: run test lint bench proof soak docs screens minutes release constraints clean
 
 # uv installs in seconds what takes pip minutes; where uv cannot reach the registry as pip is set up to, pip does it.
+# Unlike pip it leaves the bytecode to Python; where Python is told to write none, every process would compile anew the
+# thousands of modules that it imports, which is half the time of a cold report.
+BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+
 define install
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "quantkit needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing quantkit and what it stands on into $(VENV) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.$(EXTRAS)' || \
+	@$(BIN)/uv pip install --quiet $(BYTECODE) --python $(BIN)/python -c constraints.txt -e '.$(EXTRAS)' || \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'
 	@touch $@
 endef
