@@ -17,7 +17,10 @@ FOUR = ["AAPL", "MSFT", "JPM", "XOM"]
 
 @pytest.fixture(scope="module")
 def api(shared_desk):
-    with serving(shared_desk, shared_desk.settings.model_copy(update={"api_rate_limit": 0.0})) as client:
+    # Equal bits are asked for, however long a busy machine takes for them.
+    patient = shared_desk.settings.model_copy(update={"api_rate_limit": 0.0, "api_timeout": 900.0})
+    with serving(shared_desk, patient) as client:
+        client.timeout = 900.0
         yield client
 
 
