@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from quantkit.core.calendars import session_hours, sessions_between
 from quantkit.core.schema import Interval
 from quantkit.core.sessions import session_labels
 
-__all__ = ["fresh_until", "restated", "tail_start", "whole_gaps"]
+__all__ = ["Restatement", "fresh_until", "restated", "tail_start", "whole_gaps"]
 
 #: How long after the close a vendor still changes the session's bar.
 _SETTLING: Final = pd.Timedelta(hours=3)
@@ -20,6 +20,8 @@ _SETTLING: Final = pd.Timedelta(hours=3)
 _OVERLAP: Final = 5
 #: Two answers about one bar differ by the rounding of prices; a split or a dividend differs by more, in every bar.
 _SAME: Final = 1e-4
+#: Bars that change together before it is called a restatement.
+_FEWEST: Final = 3
 
 
 def fresh_until(asked: pd.Timestamp, calendar: str, *, refresh: float) -> pd.Timestamp:
@@ -61,20 +63,33 @@ def whole_gaps(held: pd.DatetimeIndex, interval: Interval, calendar: str) -> pd.
     return sessions_between(days[0], days[-1], calendar).difference(days)
 
 
-def restated(stored: pd.DataFrame, new: pd.DataFrame) -> tuple[float, float]:
-    """By what a vendor has multiplied the prices that it gave before: of ``close`` (a split) and of ``adj_close``.
+class Restatement(NamedTuple):
+    """What a vendor has multiplied the oldest prices by that it gave before, and the last bar that it did so to."""
 
-    The median over the bars that both have, so that a correction of one bar is none of it; 1 where it is within
-    rounding, or where nothing can be said.
+    close: float
+    adj_close: float
+    last: pd.Timestamp
+
+
+def restated(stored: pd.DataFrame, new: pd.DataFrame) -> Restatement | None:
+    """How `new` restates what is `stored`, after a split or a dividend; None where it does not.
+
+    A restatement multiplies every bar up to some day: the one up to which bars that changed most outnumber the others.
+    One or two that changed are corrections, unless there are no more to compare.
     """
     both = stored.index.intersection(new.index)
-    return _factor(stored, new, both, "close"), _factor(stored, new, both, "adj_close")
+    if both.empty:
+        return None
+    ratios = [new.loc[both, name].to_numpy() / stored.loc[both, name].to_numpy() for name in ("close", "adj_close")]
+    changed = np.any([np.abs(ratio - 1) >= _SAME for ratio in ratios], axis=0)
+    lead = np.cumsum(np.where(changed, 1, -1))
+    last = int(lead.argmax())
+    if lead[last] < min(_FEWEST, len(both)):
+        return None
+    close, adjusted = (_middle(ratio[: last + 1][:_OVERLAP]) for ratio in ratios)
+    return Restatement(close, adjusted, both[last])
 
 
-def _factor(stored: pd.DataFrame, new: pd.DataFrame, both: pd.DatetimeIndex, column: str) -> float:
-    ratio = new.loc[both, column].to_numpy() / stored.loc[both, column].to_numpy()
+def _middle(ratio: np.ndarray) -> float:
     ratio = ratio[np.isfinite(ratio)]
-    if not len(ratio):
-        return 1.0
-    middle = float(np.median(ratio))
-    return 1.0 if abs(middle - 1) < _SAME else middle
+    return float(np.median(ratio)) if len(ratio) else 1.0

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from quantkit.core.schema import BAR_COLUMNS
 from quantkit.data.tables import bars, bars_blocks, bars_history, forming
 
-__all__ = ["BLOCK", "Columns", "Written", "merge", "pack", "read", "read_as_of", "rewind"]
+__all__ = ["BLOCK", "EARLIEST", "Columns", "Written", "merge", "pack", "read", "read_as_of", "rewind"]
 
 #: Rows in a block.
 BLOCK: Final = 8192
 #: The newest rows stay out of blocks: vendors still change them.
 _TAIL: Final = 256
-_EARLIEST, _LATEST = -(2**63), 2**63 - 1
+EARLIEST, LATEST = -(2**63), 2**63 - 1
 _BATCH: Final = 50_000
 #: Rows from which COPY is quicker than statements sent in a pipeline.
 _COPY_FROM: Final = 200
@@ -34,14 +34,25 @@ _SHOWN: Final = (bars.c.time, *(bars.c[name] for name in BAR_COLUMNS))
 _INSERT: Final = bars.insert().values({column.name: sa.bindparam(column.name) for column in bars.columns})
 _THIS: Final = sa.and_(*(bars.c[name] == sa.bindparam(f"this_{name}") for name in ("symbol", "interval", "time")))
 _NOW: Final = sa.bindparam("now", type_=sa.BigInteger)
+_SINCE: Final = sa.bindparam("since", type_=sa.BigInteger)
+
+
+def _not_before(since: sa.ColumnElement[int], moment: sa.ColumnElement[int]) -> sa.ColumnElement[int]:
+    return sa.case((moment > since, moment), else_=since)
+
+
+_SAME_BAR: Final = sa.and_(*(bars_history.c[name] == bars.c[name] for name in ("symbol", "interval", "time")))
+_FIRST_KNOWN: Final = sa.select(sa.func.min(bars_history.c.known_at)).where(_SAME_BAR).correlate(bars).scalar_subquery()
 _KEEP_VERSION: Final = bars_history.insert().from_select(
-    [*bars.columns.keys(), "replaced_at"], sa.select(*bars.columns, _NOW).where(_THIS)
+    [*bars.columns.keys(), "replaced_at"],
+    sa.select(*bars.columns, _not_before(_SINCE, bars.c.known_at)).where(_THIS),
 )
+#: A bar that came late does not count before it came, whatever it is restated from.
 _REPLACE: Final = (
     bars.update()
     .where(_THIS)
     .values({name: sa.bindparam(f"new_{name}") for name in (*BAR_COLUMNS, "source")})
-    .values(known_at=_NOW, ingested_at=_NOW)
+    .values(known_at=_not_before(_SINCE, _FIRST_KNOWN), ingested_at=_NOW)
 )
 
 
@@ -64,7 +75,7 @@ def read(
     connection: sa.Connection, symbol: str, interval: str, first: int | None = None, last: int | None = None
 ) -> Columns:
     """The bars as they stand, from `first` to `last`, both included, by time."""
-    first, last = _EARLIEST if first is None else first, _LATEST if last is None else last
+    first, last = EARLIEST if first is None else first, LATEST if last is None else last
     within = _of(bars_blocks, symbol, interval) & (bars_blocks.c.stop >= first) & (bars_blocks.c.start <= last)
     about = sa.select(bars_blocks.c.start, bars_blocks.c.stop, sa.func.length(bars_blocks.c.payload))
     blocks = connection.execute(about.where(within).order_by(bars_blocks.c.start)).all()
@@ -89,7 +100,7 @@ def read_as_of(
     connection: sa.Connection, symbol: str, interval: str, first: int | None, last: int | None, as_of: int
 ) -> Columns:
     """The bars as they stood at `as_of`: of each bar the version known then, none of those not known yet."""
-    first, last = _EARLIEST if first is None else first, _LATEST if last is None else last
+    first, last = EARLIEST if first is None else first, LATEST if last is None else last
     past = bars_history
     earlier = sa.select(past.c.time, *(past.c[name] for name in BAR_COLUMNS)).where(
         _of(past, symbol, interval), past.c.time.between(first, last), past.c.known_at <= as_of,
@@ -111,8 +122,16 @@ def merge(
     source: str,
     known: np.ndarray | None,
     now: int,
+    since: int | None = None,
 ) -> tuple[Written, np.ndarray]:
     """Put bars beside those that stand; a changed one moves the version before it to ``bars_history``.
+
+    Parameters
+    ----------
+    known : ndarray of int64, or None
+        Since when each counts that was not there; None is `now`.
+    since : int, optional
+        Since when the changed ones count, and before which no new one does; by default `now`, and no such bound.
 
     Returns
     -------
@@ -130,17 +149,21 @@ def merge(
         before, after = old.values[:, at_old[present]], values[:, present]
         differs[present] = ~((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=0)
     fresh = ~present
+    if since is not None:
+        _end_versions(connection, symbol, interval, int(times[0]), int(times[-1]), since)
+    first_known = np.full(len(times), now)
+    if known is not None:
+        first_known = np.maximum(known, _ends(connection, symbol, interval, times))
+    if since is not None:
+        first_known = np.maximum(first_known, since)
     touched = times[fresh | differs]
     # What was forming is complete now, or older than what is.
     connection.execute(forming.delete().where(_of(forming, symbol, interval), forming.c.time <= int(times[-1])))
     if len(touched):
         dropped = _drop_blocks(connection, symbol, interval, touched)
         if differs.any():
-            _correct(connection, symbol, interval, times[differs], values[:, differs], source, now)
-        _insert(
-            connection, symbol, interval, times[fresh], values[:, fresh], source,
-            np.full(int(fresh.sum()), now) if known is None else known[fresh], now,
-        )  # fmt: skip
+            _correct(connection, symbol, interval, times[differs], values[:, differs], source, now, since)
+        _insert(connection, symbol, interval, times[fresh], values[:, fresh], source, first_known[fresh], now)
         if not len(old.times) and not dropped:
             _write_blocks(connection, symbol, interval, Columns(times, values), keep=_TAIL)
         elif dropped or len(touched) >= BLOCK // 8:
@@ -148,8 +171,8 @@ def merge(
     return Written(int(fresh.sum()), int(differs.sum()), int((present & ~differs).sum())), touched
 
 
-def rewind(connection: sa.Connection, symbol: str, interval: str, first: int, now: int) -> int:
-    """Take the bars from `first` on away, as if they were not known yet; each stays as an earlier version.
+def rewind(connection: sa.Connection, symbol: str, interval: str, first: int, since: int) -> int:
+    """Take the bars from `first` on away, as if they were not known at `since`; each stays as an earlier version.
 
     Returns
     -------
@@ -157,11 +180,37 @@ def rewind(connection: sa.Connection, symbol: str, interval: str, first: int, no
         How many there were.
     """
     of = _of(bars, symbol, interval) & (bars.c.time >= first)
-    moved = sa.select(*bars.columns, sa.literal(now, sa.BigInteger)).where(of)
-    connection.execute(bars_history.insert().from_select([*bars.columns.keys(), "replaced_at"], moved))
+    moved = sa.select(*bars.columns, _not_before(_SINCE, bars.c.known_at)).where(of)
+    _end_versions(connection, symbol, interval, first, LATEST, since)
+    connection.execute(
+        bars_history.insert().from_select([*bars.columns.keys(), "replaced_at"], moved), {"since": since}
+    )
     connection.execute(bars_blocks.delete().where(_of(bars_blocks, symbol, interval), bars_blocks.c.stop >= first))
     connection.execute(forming.delete().where(_of(forming, symbol, interval)))
     return connection.execute(bars.delete().where(of)).rowcount
+
+
+def _end_versions(connection: sa.Connection, symbol: str, interval: str, first: int, last: int, since: int) -> None:
+    """Have no version of the bars from `first` to `last` count at `since` or later but the one that stands."""
+    ending = _of(bars_history, symbol, interval) & bars_history.c.time.between(first, last)
+    over = _not_before(_SINCE, bars_history.c.known_at)
+    ended = bars_history.update().where(ending, bars_history.c.replaced_at > _SINCE).values(replaced_at=over)
+    connection.execute(ended, {"since": since})
+    corrected = _of(bars, symbol, interval) & bars.c.time.between(first, last) & sa.exists().where(_SAME_BAR)
+    sooner = bars.update().where(corrected, bars.c.known_at > _SINCE)
+    connection.execute(sooner.values(known_at=_not_before(_SINCE, _FIRST_KNOWN)), {"since": since})
+
+
+def _ends(connection: sa.Connection, symbol: str, interval: str, times: np.ndarray) -> np.ndarray:
+    """When the last version of each bar that was ever seen ended: one that comes again does not count before."""
+    past = bars_history
+    within = _of(past, symbol, interval) & past.c.time.between(int(times[0]), int(times[-1]))
+    ended = sa.select(past.c.time, sa.func.max(past.c.replaced_at)).where(within, past.c.replaced_at > past.c.known_at)
+    found = np.array(connection.execute(ended.group_by(past.c.time)).all(), dtype=np.int64).reshape(-1, 2)
+    ends = np.full(len(times), EARLIEST)
+    _, mine, theirs = np.intersect1d(times, found[:, 0], assume_unique=True, return_indices=True)
+    ends[mine] = found[theirs, 1]
+    return ends
 
 
 def pack(connection: sa.Connection, symbol: str, interval: str) -> None:
@@ -171,15 +220,15 @@ def pack(connection: sa.Connection, symbol: str, interval: str) -> None:
         .where(_of(bars_blocks, symbol, interval))
         .order_by(bars_blocks.c.start)
     ).all()
-    at = _EARLIEST
-    for start, stop in [*ranges, (_LATEST, _LATEST)]:
+    at = EARLIEST
+    for start, stop in [*ranges, (LATEST, LATEST)]:
         while True:
             run = _rows(connection, symbol, interval, at, start - 1, limit=BLOCK + _TAIL)
-            if len(run.times) < BLOCK + (_TAIL if start == _LATEST else 0):
+            if len(run.times) < BLOCK + (_TAIL if start == LATEST else 0):
                 break
             _write_blocks(connection, symbol, interval, Columns(run.times[:BLOCK], run.values[:, :BLOCK]))
             at = int(run.times[BLOCK - 1]) + 1
-        at = stop + 1 if stop != _LATEST else at
+        at = stop + 1 if stop != LATEST else at
 
 
 def _of(table: sa.Table, symbol: str, interval: str) -> sa.ColumnElement[bool]:
@@ -229,8 +278,10 @@ def _correct(
     values: np.ndarray,
     source: str,
     now: int,
+    since: int | None,
 ) -> None:
-    same = {"this_symbol": symbol, "this_interval": interval, "now": now, "new_source": source}
+    same = {"this_symbol": symbol, "this_interval": interval, "now": now, "since": now if since is None else since,
+            "new_source": source}  # fmt: skip
     _execute_many(connection, _KEEP_VERSION, same, {"this_time": times})
     prices = {f"new_{name}": row for name, row in zip(BAR_COLUMNS, values, strict=True)}
     _execute_many(connection, _REPLACE, same, {"this_time": times, **prices})

@@ -145,6 +145,8 @@ class Store:
         *,
         source: str,
         known: pd.DatetimeIndex | pd.Timestamp | None = None,
+        since: pd.Timestamp | None = None,
+        replacing: bool = False,
     ) -> Written:
         """Merge `bars` with those that stand, all of them or none.
 
@@ -162,6 +164,11 @@ class Store:
         known : DatetimeIndex of length T, Timestamp or None
             Since when a new bar counts as known, for ``as_of``: the close of its session for embedded or backfilled
             ones; None is now. Corrections count from now whatever it says.
+        since : Timestamp, optional
+            `bars` restate the series (a split, a dividend, another vendor): from this moment on they count, corrections
+            too, and none of them before it, so that no ``as_of`` finds bars of two scales side by side.
+        replacing : bool
+            `bars` take the place of everything that stands, of what they do not hold too.
 
         Returns
         -------
@@ -178,13 +185,15 @@ class Store:
         if bars.empty:
             return Written(0, 0, 0)
         times = sql.micros(bars.index)
-        known_at = _known(known, len(bars), symbol)
+        known_at, restated = _known(known, len(bars), symbol), None if since is None else sql.micro(since)
         new = Columns(times, np.ascontiguousarray(bars[list(BAR_COLUMNS)].to_numpy().T))
         with self._database.write() as connection:
             now = stamp_after(connection)
+            if replacing:
+                series.rewind(connection, symbol, interval, series.EARLIEST, now if restated is None else restated)
             written, touched = series.merge(
-                connection, symbol, interval, new, source=source, known=known_at, now=now
-            )  # fmt: skip
+                connection, symbol, interval, new, source=source, known=known_at, now=now, since=restated
+            )
             if len(touched):
                 change = {"symbol": symbol, "interval": interval, "at": now}
                 announce(connection, [change | {"first": int(touched[0]), "last": int(touched[-1])}])
@@ -384,26 +393,41 @@ class Store:
         of = sa.true() if symbol is None else table.c.symbol == check_symbol(symbol)
         return self._frame(table, ("symbol", "interval", "rule", "count", "source"), of, tuple(table.primary_key))
 
-    def put_actions(self, symbol: str, actions: pd.DataFrame, *, source: str) -> None:
-        """Keep splits and dividends: columns ``time``, ``kind`` (``split`` or ``dividend``), ``value``."""
+    def put_actions(self, symbol: str, actions: pd.DataFrame, *, source: str, at: pd.Timestamp | None = None) -> None:
+        """Keep splits and dividends, told just now or `at` another time.
+
+        Parameters
+        ----------
+        actions : DataFrame
+            Columns ``time``, ``kind`` (``split`` or ``dividend``), ``value``; one that stands with the same value keeps
+            the time it was first told.
+        """
         if actions.empty:
             return
-        symbol, now = check_symbol(symbol), sql.now()
+        symbol, now = check_symbol(symbol), sql.now() if at is None else sql.micro(at)
         stamps = pd.to_datetime(actions["time"], utc=True)
         rows = [
             {"symbol": symbol, "time": sql.micro(stamp), "kind": str(kind), "value": float(value), "source": source,
              "at": now}
             for stamp, kind, value in zip(stamps, actions["kind"], actions["value"], strict=True)
         ]  # fmt: skip
+        table = tables.actions
         with self._database.write() as connection:
-            sql.upsert(connection, tables.actions, rows)
+            insert = sql.insert(connection, table)
+            told = {name: insert.excluded[name] for name in ("value", "source", "at")}
+            connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=list(table.primary_key), set_=told, where=table.c.value != insert.excluded.value
+                ),
+                rows,
+            )
 
     def actions(self, symbol: str) -> pd.DataFrame:
-        """Splits and dividends by time: columns ``time kind value source``."""
+        """Splits and dividends by time: columns ``time kind value source at``, the last of when it was told."""
         table = tables.actions
         of = table.c.symbol == check_symbol(symbol)
-        names = ("time", "kind", "value", "source")
-        return self._frame(table, names, of, (table.c.time, table.c.kind), times=("time",))
+        names = ("time", "kind", "value", "source", "at")
+        return self._frame(table, names, of, (table.c.time, table.c.kind), times=("time", "at"))
 
     # Quotes, results, tasks
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -162,18 +162,21 @@ class Upkeep:
         own = series.held is not None and series.holder == provider.name
         start = self._start(series) if own and series.fetched is not None else None
         extract, cleaned = self._ask(provider, series, start)
-        if start is not None:
-            kept = self.store.bars(series.symbol, series.interval, start=start)
-            factors = freshness.restated(kept, cleaned.bars)
-            if factors != (1.0, 1.0) or self._new_actions(series, extract):
-                extract, cleaned = self._ask(provider, series, None)
-                start = None
-                self._restate_older(series, cleaned.bars, provider.name)
-        if cleaned.bars.empty and series.held is None:
+        stored = self.store.bars(series.symbol, series.interval) if own else cleaned.bars
+        if start is not None and (
+            freshness.restated(stored[stored.index >= start], cleaned.bars) is not None
+            or len(self._missed(series, extract.actions))
+        ):
+            extract, cleaned = self._ask(provider, series, stored.index[0])
+            start = None
+        bars, since, replacing = cleaned.bars, None, series.held is not None and not own
+        if bars.empty and series.held is None:
             raise _nothing(provider.name, series, extract.instrument, self.now())
-        if series.held is not None and not own:
-            self._replace(provider.name, series, cleaned.bars)
-        self._keep(provider, series, extract, cleaned, start)
+        if replacing:
+            since = self._take_over(provider.name, series, bars, extract.instrument.calendar)
+        elif own and start is None:
+            bars, since = self._restate(series, stored, bars, extract)
+        self._keep(provider, series, extract, replace(cleaned, bars=bars), start, since, replacing=replacing)
 
     def _ask(self, provider: Provider, series: _Series, start: pd.Timestamp | None) -> tuple[Extract, Cleaned]:
         query = HistoryQuery(series.symbol, series.interval, start=start)
@@ -197,42 +200,74 @@ class Upkeep:
         self.memory.put(name, digest)
         return gaps[0]
 
-    def _new_actions(self, series: _Series, extract: Extract) -> bool:
-        """Whether there was a split or dividend since the last visit, which changes bars from before it."""
+    def _missed(self, series: _Series, told: pd.DataFrame) -> pd.DataFrame:
+        """Splits, and dividends of days, that no visit of this series has heard of: they change bars from before."""
         assert series.held is not None
+        visited = series.held[0] if series.fetched is None else series.fetched[1]
         stored = self.store.actions(series.symbol)
         known = set(zip(stored["time"], stored["kind"], strict=True))
-        told = zip(extract.actions["time"], extract.actions["kind"], strict=True)
-        return any(each not in known and each[0] > series.held[0] for each in told)
+        new = [each not in known for each in zip(told["time"], told["kind"], strict=True)]
+        # The visit for the days may have heard already of what changes the minutes as well.
+        found = pd.concat([each for each in (stored[stored["at"] > visited], told[new]) if len(each)] or [stored[:0]])
+        return found[(found["time"] > series.held[0]) & ((found["kind"] == "split") | (series.interval == "1d"))]
 
-    def _restate_older(self, series: _Series, bars: pd.DataFrame, source: str) -> None:
-        """Multiply what is stored from before the vendor's reach by what it has multiplied the rest by."""
+    def _restate(
+        self, series: _Series, stored: pd.DataFrame, bars: pd.DataFrame, extract: Extract
+    ) -> tuple[pd.DataFrame, pd.Timestamp | None]:
+        """`bars` with what is stored from before the vendor's reach in their units, and since when those are known.
+
+        They are known from the first bar that came in them, so that no moment has some bars in either units.
+        """
         if bars.empty:
-            return
-        stored = self.store.bars(series.symbol, series.interval)
-        older = stored[stored.index < bars.index[0]]
-        close, adjusted = freshness.restated(stored, bars)
-        if older.empty or (close, adjusted) == (1.0, 1.0):
-            return
-        older = older.copy()
-        older[["open", "high", "low", "close"]] *= close
+            return bars, None
+        older = stored[stored.index < bars.index[0]].copy()
+        found = freshness.restated(stored, bars)
+        if found is None:
+            # Minutes that were streamed for so long that the vendor no longer reaches back to the split.
+            missed = self._missed(series, extract.actions)
+            splits = missed[(missed["kind"] == "split") & (missed["time"] <= bars.index[0])]
+            before = stored.index[stored.index < splits["time"].max()] if len(splits) else stored.index[:0]
+            if not len(before):
+                return bars, None
+            close = np.prod(
+                [np.where(older.index < row.time, 1 / row.value, 1.0) for row in splits.itertuples()], axis=0
+            )
+            adjusted, last = close, before[-1]
+        else:
+            close, adjusted, last = found
+        older[["open", "high", "low", "close"]] = older[["open", "high", "low", "close"]].mul(close, axis=0)
         older["volume"] /= close
         older["adj_close"] *= adjusted
-        self.store.put_bars(series.symbol, series.interval, older, source=source)
+        after = bars.index.union(stored.index)
+        since = self._first_known(after[after > last], series.interval, extract.instrument.calendar)
+        return (pd.concat([older, bars]) if len(older) else bars), since
 
-    def _replace(self, name: str, series: _Series, bars: pd.DataFrame) -> None:
-        """Make way for another provider's series, if that is no worse than what is stored."""
+    def _take_over(self, name: str, series: _Series, bars: pd.DataFrame, calendar: str) -> pd.Timestamp:
+        """Since when another provider's series stands in place of the stored one, if it is no worse than that."""
         assert series.held is not None
-        first = series.held[0]
+        first, last, _ = series.held
         used = {each.name for each in self.providers if isinstance(each, Vendor)}
         vendor_holds = series.holder in used
         if bars.empty or (vendor_holds and bars.index[0] > first + _SLACK):
             reach = "has nothing" if bars.empty else f"reaches back only to {bars.index[0]:%Y-%m-%d}"
             raise ProviderError(f"{name} {reach}, and what is stored begins {first:%Y-%m-%d}: the two are not mixed")
-        self.store.live.rewind(series.symbol, first, series.interval)
+        return self._first_known(bars.index[bars.index > last], series.interval, calendar)
+
+    def _first_known(self, times: pd.DatetimeIndex, interval: Interval, calendar: str) -> pd.Timestamp:
+        """When the first of some bars was complete; now, where none is."""
+        complete = known_at(times[:1], interval=interval, calendar=calendar)
+        return min([*complete, pd.Timestamp.now("UTC")])
 
     def _keep(
-        self, provider: Provider, series: _Series, extract: Extract, cleaned: Cleaned, start: pd.Timestamp | None
+        self,
+        provider: Provider,
+        series: _Series,
+        extract: Extract,
+        cleaned: Cleaned,
+        start: pd.Timestamp | None,
+        since: pd.Timestamp | None,
+        *,
+        replacing: bool,
     ) -> None:
         symbol, interval, name = series.symbol, series.interval, provider.name
         calendar, now = extract.instrument.calendar, self.now()
@@ -240,7 +275,7 @@ class Upkeep:
         done = np.asarray(complete <= now) if isinstance(provider, Vendor) else np.ones(len(complete), dtype=bool)
         bars = cleaned.bars[done]
         self.store.put_instrument(self._instrument(series, extract))
-        self.store.put_bars(symbol, interval, bars, source=name, known=complete[done])
+        self.store.put_bars(symbol, interval, bars, source=name, known=complete[done], since=since, replacing=replacing)
         if not done.all():
             self._keep_forming(symbol, interval, cleaned.bars[~done].iloc[-1:], name)
         self.store.put_quarantine(cleaned.quarantine)
@@ -251,7 +286,7 @@ class Upkeep:
             repairs, add = _clean(extract, new, series, name).repairs, True
         self.store.put_repairs(symbol, interval, repairs, source=name, add=add)
         if len(extract.actions):
-            self.store.put_actions(symbol, extract.actions, source=name)
+            self.store.put_actions(symbol, extract.actions, source=name, at=now)
         self.store.mark_fetched(symbol, interval, name, at=now)
 
     def _keep_forming(self, symbol: str, interval: Interval, bar: pd.DataFrame, source: str) -> None:
@@ -264,8 +299,6 @@ class Upkeep:
 
     def _instrument(self, series: _Series, extract: Extract) -> Instrument:
         """The instrument as this provider knows it, by the better of two names if it knows only the symbol."""
-        from dataclasses import replace
-
         known = series.instrument
         if known is not None and extract.instrument.name == series.symbol:
             return replace(extract.instrument, name=known.name)
@@ -299,11 +332,11 @@ def _nothing(name: str, series: _Series, instrument: Instrument, now: pd.Timesta
 
 
 def _together(problems: Iterable[tuple[str, ProviderError]]) -> ProviderError:
-    """One error of several: the only one, or all their words."""
+    """One error of several: the only one, or all their words, which begin with the vendor's name."""
     problems = list(problems)
     if len(problems) == 1:
         return problems[0][1]
-    said = "; ".join(f"{name}: {error}" for name, error in problems)
+    said = "; ".join(str(error) for _, error in problems)
     if all(isinstance(error, ThrottledError) for _, error in problems):
         return ThrottledError(f"every provider limits requests. {said}")
     return ProviderError(f"no provider answers. {said}")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import SecretStr
+from standins import Truth
+from standins.massive import MassiveStandin
+from standins.truth import Listing, candles
+from standins.yahoo import YahooStandin
 
 from quantkit import Desk
+from quantkit.core.calendars import next_bars, sessions_between
 from quantkit.core.errors import NoDataError
+from quantkit.data import sql
 from quantkit.data.base import Instrument
 from quantkit.data.live import LiveBar
+from quantkit.settings import Settings
 
 DAYS = pd.DatetimeIndex(["2023-01-03", "2023-01-04", "2023-01-05", "2023-01-06"], tz="UTC", name="time").as_unit("us")
+#: In winter throughout, when New York closes at 21:00 UTC.
+FIRST_VISIT = pd.Timestamp("2026-01-30", tz="UTC")
+MOMENT = pd.Timedelta(microseconds=1)
 
 
 def bars_of(closes: list[float], days: pd.DatetimeIndex = DAYS) -> pd.DataFrame:
@@ -120,3 +134,149 @@ def test_a_replays_rewind_is_no_loss_of_what_was_known(desk):
     assert history(desk, "2023-01-06") == history(desk, first) == {"01-03": 10, "01-04": 11, "01-05": 12, "01-06": 13}
     assert history(desk, rewound) == {"01-03": 10, "01-04": 11}
     assert history(desk, again) == history(desk, first)
+
+
+# What a vendor multiplied between two visits
+
+
+@contextmanager
+def visited(settings: Settings, last: pd.Timestamp) -> Iterator[tuple[Desk, YahooStandin]]:
+    """A desk on Yahoo's stand-in, which has been visited once: after the session `last`."""
+    with (
+        YahooStandin(Truth.of("AAPL", sessions=40, last=last)) as yahoo,
+        Desk.open(settings.model_copy(update={"provider": ("yahoo",), "yahoo_url": yahoo.url})) as desk,
+    ):
+        visit(desk, last)
+        yield desk, yahoo
+
+
+@pytest.fixture
+def vendor(any_settings):
+    with visited(any_settings, FIRST_VISIT) as opened:
+        yield opened
+
+
+def visit(desk: Desk, session: pd.Timestamp, interval: str = "1d") -> None:
+    """Ask the vendor in the night after `session`."""
+    desk.market.upkeep.now = lambda: session + pd.Timedelta(hours=26)
+    desk.market.upkeep.bring("AAPL", interval)
+
+
+def assert_one_scale(desk: Desk, listing: Listing, moment: pd.Timestamp, last: pd.Timestamp, *, column: str) -> None:
+    """As of `moment` the series goes to `last`, and every bar is what happened times the same number."""
+    found = desk.store.bars("AAPL", as_of=moment)[column]
+    happened = listing.daily["close"] if column == "close" else listing.adjusted_close()
+    happened = happened[(happened.index >= found.index[0]) & (happened.index <= last)]
+    assert found.index.equals(happened.index), moment
+    ratio = (found / happened).to_numpy()
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-9, err_msg=str(moment))
+
+
+@pytest.mark.parametrize("what", ["split", "dividend", "both"])
+def test_between_a_split_and_the_visit_that_heard_of_it_every_bar_is_in_one_unit(vendor, what):
+    desk, yahoo = vendor
+    listing = yahoo.truth["AAPL"]
+    asked = pd.Timestamp.now("UTC")
+    listing.grow(6)
+    later = listing.daily.index[-6:]
+    if what != "dividend":
+        listing.split(later[2], 4)
+    if what != "split":
+        listing.pay(later[3], 1.5)
+    before = desk.store.bars("AAPL")
+    visit(desk, later[-1])
+    # The day before the first bar that came with it answers in the bits of that day.
+    pd.testing.assert_frame_equal(desk.store.bars("AAPL", as_of=closes_at(later)[0] - MOMENT), before, check_exact=True)
+    for session, closed in zip(later, closes_at(later), strict=True):
+        for column in ("close", "adj_close"):
+            assert_one_scale(desk, listing, closed, session, column=column)
+    assert_one_scale(desk, listing, asked, later[-1], column="close")
+
+
+def test_a_split_that_the_vendor_applies_late_counts_from_its_day_on(vendor):
+    desk, yahoo = vendor
+    listing = yahoo.truth["AAPL"]
+    listing.grow(3)
+    later = listing.daily.index[-3:]
+    listing.split(later[1], 4)
+    applied = listing.daily.copy()
+    # First it sends the new bars in new units and leaves those before the split as they were, one of them corrected.
+    before = listing.daily.index < later[1]
+    listing.daily.loc[before, ["open", "high", "low", "close"]] *= 4
+    listing.daily.loc[listing.daily.index[-5], "volume"] += 100
+    splits, listing.splits = listing.splits, {}
+    visit(desk, later[-1])
+    listing.daily, listing.splits = applied, splits
+    listing.grow(1)
+    visit(desk, listing.daily.index[-1])
+    for session in listing.daily.index[-4:]:
+        assert_one_scale(desk, listing, closes_at(pd.DatetimeIndex([session]))[0], session, column="close")
+    assert_one_scale(desk, listing, pd.Timestamp.now("UTC"), listing.daily.index[-1], column="close")
+
+
+def test_a_gap_that_is_filled_with_a_restated_series_is_in_the_units_of_its_time(vendor):
+    desk, yahoo = vendor
+    listing = yahoo.truth["AAPL"]
+    missing = listing.daily.index[20]
+    whole = listing.daily
+    listing.daily = whole.drop(missing)
+    with desk.store._database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM bars")
+        connection.exec_driver_sql("DELETE FROM fetches")
+    visit(desk, FIRST_VISIT)
+    listing.daily = whole
+    listing.grow(2)
+    later = listing.daily.index[-2:]
+    listing.split(later[0], 2)
+    visit(desk, later[-1])
+    eve = desk.store.bars("AAPL", as_of=closes_at(later)[0] - MOMENT)
+    assert missing not in eve.index
+    assert_one_scale(desk, listing, closes_at(later)[0], later[0], column="close")
+
+
+@pytest.mark.parametrize("reaches_back", [True, False])
+def test_minutes_that_were_streamed_through_a_split_are_restated_like_the_days(settings, reaches_back):
+    """The visit for the days hears of the split; the minutes must hear of it too."""
+    now = pd.Timestamp.now("UTC")
+    first, split, after = sessions_between(now - pd.Timedelta(days=10), now - pd.Timedelta(days=1))[-3:]
+    with visited(settings, first) as (desk, yahoo):
+        listing = yahoo.truth["AAPL"]
+        visit(desk, first, "1m")
+        listing.grow(2)
+        listing.split(split, 4)
+        streamed = candles(next_bars(split, 200, interval="1m"), seed=7, start=25.0, scale=0.0005)
+        happened = pd.concat([listing.minutes, streamed])
+        listing.minutes = happened if reaches_back else streamed
+        rows = zip(sql.micros(streamed.index).tolist(), streamed.to_numpy().tolist(), strict=True)
+        live = [LiveBar("AAPL", at, *row[:5]) for at, row in rows]
+        desk.store.live.put(live[:150], [], source="yahoo")
+        between = pd.Timestamp.now("UTC")
+        desk.store.live.put(live[150:], [], source="yahoo")
+        visit(desk, after)
+        visit(desk, after, "1m")
+        for moment, unheard in ((None, 0), (between, 50)):
+            found = desk.store.bars("AAPL", "1m", as_of=moment)["close"]
+            np.testing.assert_allclose(found, happened["close"].loc[found.index], rtol=1e-9)
+            assert len(found) == len(happened) - unheard
+
+
+def test_a_vendor_that_takes_a_series_over_is_never_mixed_with_the_one_before(any_settings):
+    truth = Truth.of("AAPL", sessions=40, last=FIRST_VISIT)
+    with YahooStandin(truth) as yahoo, MassiveStandin(truth) as massive:
+        update = {"provider": ("yahoo", "massive"), "yahoo_url": yahoo.url, "massive_url": massive.url,
+                  "massive_api_key": SecretStr(massive.key), "massive_per_minute": 1000}  # fmt: skip
+        with Desk.open(any_settings.model_copy(update=update)) as desk:
+            visit(desk, FIRST_VISIT)
+            before = desk.store.bars("AAPL")
+            listing = truth["AAPL"]
+            listing.grow(3)
+            later = listing.daily.index[-3:]
+            listing.daily *= 1.25  # the other one adjusts differently
+            yahoo.fail("500", times=50)
+            visit(desk, later[-1])
+            assert desk.store.instrument("AAPL").source == "massive"
+            eve = desk.store.bars("AAPL", as_of=closes_at(later)[0] - MOMENT)
+            pd.testing.assert_frame_equal(eve, before, check_exact=True)
+            for session, closed in zip(later, closes_at(later), strict=True):
+                assert_one_scale(desk, listing, closed, session, column="close")
+            assert_one_scale(desk, listing, pd.Timestamp.now("UTC"), later[-1], column="close")

@@ -58,6 +58,64 @@ def test_postgresql_answers_like_a_dictionary_too(tmp_path_factory, postgres_ser
         drop()
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(before=st.lists(put, max_size=5), restated=put, since=st.integers(-10, 30), replacing=st.booleans(), later=put)
+def test_what_restates_a_series_counts_from_its_moment_on_and_changes_nothing_before(
+    tmp_path_factory, before, restated, since, replacing, later
+):
+    with Store.open(Settings.load(home=tmp_path_factory.mktemp("home"))) as store:
+        _restating_counts_from_its_moment_on(store, before, restated, since * DAY, replacing, later)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(before=st.lists(put, max_size=5), restated=put, since=st.integers(-10, 30), replacing=st.booleans(), later=put)
+def test_on_postgresql_what_restates_a_series_counts_from_its_moment_on_too(
+    tmp_path_factory, postgres_server, before, restated, since, replacing, later
+):
+    url, drop = fresh_database(postgres_server)
+    try:
+        with Store.open(Settings.load(home=tmp_path_factory.mktemp("home"), database_url=url)) as store:
+            _restating_counts_from_its_moment_on(store, before, restated, since * DAY, replacing, later)
+    finally:
+        drop()
+
+
+def _restating_counts_from_its_moment_on(store: Store, before, restated, since: int, replacing: bool, later) -> None:
+    def write(each, **how) -> pd.DataFrame:
+        _, drawn, known = each
+        frame = check_bars(frame_of({day * DAY: values for day, values in drawn.items()}))
+        counts = None if known is None else frame.index + pd.Timedelta(days=known)
+        store.put_bars("AAPL", "1d", frame, source="x", known=counts, **how)
+        return frame
+
+    moments = [since - 1, since, *(day * DAY for day in (-8, 5, 18))]
+    for each in before:
+        write(each)
+        moments.append(_now())
+    stood = store.bars("AAPL")
+    was = {moment: store.bars("AAPL", as_of=_stamp(moment)) for moment in moments}
+    frame = write(restated, since=_stamp(since), replacing=replacing)
+    moments.append(_now())
+    whole = frame if replacing else frame.combine_first(stood)[list(BAR_COLUMNS)]
+    assert set(store.bars("AAPL").index) == set(whole.index)
+    for moment in moments:
+        found = check_bars(store.bars("AAPL", as_of=_stamp(moment)))
+        if moment < since:
+            pd.testing.assert_frame_equal(found, was[moment], check_exact=True)
+            continue
+        # Each of its bars is there as it was put, or not known yet: never as it was before.
+        both = found.index.intersection(frame.index)
+        pd.testing.assert_frame_equal(found.loc[both], frame.loc[both], check_exact=True, check_freq=False)
+        if replacing:
+            assert found.index.isin(frame.index).all()
+        elif moment in was:
+            assert was[moment].index.intersection(frame.index).isin(found.index).all()
+    # Nor does what comes after it ever stand beside an earlier version of itself.
+    write(later)
+    for moment in moments:
+        check_bars(store.bars("AAPL", as_of=_stamp(moment)))
+
+
 def _answers_like_a_dictionary(where: Settings, puts, block: int, data) -> None:
     # Every version of a bar as (since when known, values), oldest first; the last one stands.
     model: dict[tuple[str, int], list[tuple[int, tuple[float, ...]]]] = {}
