@@ -186,7 +186,7 @@ class Collector:
             except (KeyRefusedError, NotEntitledError):
                 raise
             except ProviderError as error:
-                self._say(f"{self.provider.name}: {error}; connecting again")
+                self._say(f"{error}; connecting again")
                 asked = error.retry_after if isinstance(error, ThrottledError) else None
                 pause = asked or pause
             pause = 1.0 if self.events > heard else min(2 * pause, _LONGEST_WAIT)
@@ -415,7 +415,7 @@ class Collector:
                 except (KeyRefusedError, NotEntitledError):
                     raise
                 except ThrottledError as error:
-                    self._say(f"{self.provider.name}: {error}")
+                    self._say(str(error))
                     wait = max(wait, error.retry_after or 0.0)
                     break
                 except QuantkitError as error:

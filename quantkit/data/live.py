@@ -86,12 +86,12 @@ class Live:
             by_symbol.setdefault(bar.symbol, {})[bar.time] = bar
         with self._database.write() as connection:
             now = stamp_after(connection)
-            known = _present(connection, list(by_symbol), interval, complete)
+            present = _present(connection, by_symbol, interval) if by_symbol else set()
             rows: list[dict[str, Any]] = []
             touched: list[dict[str, Any]] = []
             for symbol, held in by_symbol.items():
                 times = sorted(held)
-                if symbol in known:
+                if symbol in present:
                     at = _columns([held[time] for time in times])
                     _, moved = series.merge(connection, symbol, interval, at, source=source, known=None, now=now)
                     if not len(moved):
@@ -199,20 +199,20 @@ def announce(connection: sa.Connection, touched: list[dict[str, Any]]) -> None:
         connection.exec_driver_sql(f"NOTIFY {_CHANNEL}")
 
 
-def _present(connection: sa.Connection, symbols: list[str], interval: str, complete: Sequence[LiveBar]) -> set[str]:
-    """Symbols of which some bar may be stored already, or lies within a block."""
-    if not complete:
-        return set()
-    times = sorted({bar.time for bar in complete})
+def _present(connection: sa.Connection, by_symbol: dict[str, dict[int, LiveBar]], interval: str) -> set[str]:
+    """Symbols of which one of these very bars is stored already, or may lie within a block."""
+    symbols, times = list(by_symbol), sorted({time for held in by_symbol.values() for time in held})
     found: set[str] = set()
     for start in range(0, len(symbols), _AT_ONCE):
         some = symbols[start : start + _AT_ONCE]
-        for table, within in (
-            (bars, bars.c.time.between(times[0], times[-1])),
-            (bars_blocks, bars_blocks.c.stop >= times[0]),
-        ):
-            wanted = sa.select(table.c.symbol).where(table.c.symbol.in_(some), table.c.interval == interval, within)
-            found |= set(connection.execute(wanted.distinct()).scalars())
+        # By time and not by range: a stream of many symbols is always between two minutes.
+        stored = bars.c.symbol.in_(some) & (bars.c.interval == interval) & bars.c.time.in_(times)
+        for symbol, time in connection.execute(sa.select(bars.c.symbol, bars.c.time).where(stored)):
+            if time in by_symbol[symbol]:
+                found.add(symbol)
+        packed = bars_blocks.c.symbol.in_(some) & (bars_blocks.c.interval == interval)
+        within = sa.select(bars_blocks.c.symbol).where(packed, bars_blocks.c.stop >= times[0])
+        found.update(connection.execute(within.distinct()).scalars())
     return found
 
 

@@ -19,7 +19,9 @@ from quantkit.core.errors import DataError, StoreError, UsageError
 from quantkit.core.schema import BAR_COLUMNS, check_bars
 from quantkit.data import series, tables
 from quantkit.data.base import Instrument
+from quantkit.data.live import LiveBar
 from quantkit.data.store import Store
+from quantkit.data.ticks import MINUTE
 from quantkit.settings import Settings
 
 APPLE = Instrument("AAPL", "Apple Inc.", "USD", "XNYS", "sample", intervals=("1d", "1m"))
@@ -222,6 +224,23 @@ def test_a_clock_that_is_set_back_loses_no_version(store, monkeypatch):
     assert len(moments) == 3
     for moment, version in zip(moments, versions[1:], strict=True):
         assert same_bits(store.bars("AAPL", as_of=moment), version)
+
+
+def test_a_stream_that_is_between_two_minutes_writes_a_batch_in_few_statements(store):
+    """Symbol by symbol, as where bars are corrected, 500 of them would take a second and fall behind for ever."""
+    symbols = [f"S{number}" for number in range(100)]
+    start = 1_600_000_000_000_000 // MINUTE * MINUTE
+    bars = [
+        [LiveBar(symbol, start + minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0) for symbol in symbols] for minute in (0, 1)
+    ]
+    store.live.put(bars[0][:50], [], source="s")
+    statements = []
+    engine = store._database._engine
+    sa.event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    # The first minute of one half with the second one of the other.
+    assert store.live.put(bars[0][50:] + bars[1][:50], [], source="s") == 100
+    assert len(statements) < 10
+    assert {store.bar_range(symbol, "1m")[2] for symbol in symbols[:50]} == {2}
 
 
 # Blocks
