@@ -214,7 +214,7 @@ def run_batch(
     before = {} if fresh else _entries(folder / "run.json")
     stems: set[str] = set()
     for job in jobs:
-        file = f"{_free(file_stem(job.name)[:60], stems)}.html"
+        file = f"{_free(file_stem(job.name), stems)}.html"
         run.entries[job.name] = Entry(job.name, job.kind, "waiting", file)
     run.write()
     progress(0, len(jobs), "")

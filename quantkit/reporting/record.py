@@ -117,7 +117,7 @@ def file_stem(name: str) -> str:
     ('_GSPC', 'BRK-B', 'EURUSD_X')
     """
     kept = "".join(each if each.isalnum() or each in ".-" else "_" for each in name)
-    return kept.lstrip(".") or "_"
+    return kept.lstrip(".")[:60] or "_"
 
 
 def read_record(path: Path) -> Record:
@@ -139,13 +139,16 @@ def previous_record(out: Path, name: str, before: str) -> Record | None:
 
     A record that cannot be read is passed over: the page then compares with the one before it.
     """
-    for folder in sorted(_dated(out), reverse=True):
-        path = out / folder / f"{file_stem(name)}.json"
-        if folder < before and path.is_file():
+    stem = file_stem(name)
+    for day in sorted((each for each in _dated(out) if each < before), reverse=True):
+        # Two names may come to one stem: the second of a run has a number.
+        for path in (out / day / f"{stem}.json", *sorted((out / day).glob(f"{stem}-[0-9]*.json"))):
             try:
-                return read_record(path)
+                found = read_record(path)
             except DataError:
                 continue
+            if found.name == name:
+                return found
     return None
 
 

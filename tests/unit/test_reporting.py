@@ -101,6 +101,15 @@ def test_the_record_before_is_the_newest_of_an_older_day_that_can_be_read(tmp_pa
     assert previous_record(tmp_path / "nowhere", "AAPL", "2023-09-20") is None
 
 
+def test_the_record_before_is_of_that_name_where_two_come_to_one_file_name(tmp_path):
+    (tmp_path / "2023-09-19").mkdir()
+    for name, file in (("my money", "my_money"), ("my/money", "my_money-2"), ("m" * 80, "m" * 60)):
+        (tmp_path / "2023-09-19" / f"{file}.json").write_text(json.dumps(record(name=name).to_dict()))
+    for name in ("my money", "my/money", "m" * 80):
+        assert previous_record(tmp_path, name, "2023-09-20").name == name
+    assert previous_record(tmp_path, "my_money", "2023-09-20") is None
+
+
 def test_a_breach_of_var_is_an_event_of_its_session(returns):
     returns.iloc[-1] = -0.09
     risk, history = risk_report(returns), risk_history(returns)
