@@ -237,6 +237,31 @@ class Desk:
         found.attrs = {name: bars.attrs[name] for name in ("symbol", "interval")}
         return found
 
+    def actions(self, symbol: str) -> pd.DataFrame:
+        """Splits and dividends of a symbol, oldest first.
+
+        Returns
+        -------
+        DataFrame, columns ``time kind value source``
+            `value` of a split is its ratio, 4 for four new shares to one; of a dividend the amount a share, in today's
+            share units. Where the source tells none, dividends that its adjusted closes imply stand in their place,
+            with `source` ``implied`` (:func:`quantkit.core.returns.implied_dividends`).
+
+        Raises
+        ------
+        UnknownSymbolError, NoDataError
+        """
+        from quantkit.core.returns import implied_dividends
+
+        bars = self.history(symbol, period="max", interval=self.market.instrument(symbol).intervals[0])
+        told = self.store.actions(bars.attrs["symbol"])[["time", "kind", "value", "source"]]
+        if told.empty and bars.attrs["interval"] == "1d":
+            found = implied_dividends(bars)
+            told = pd.DataFrame({"time": found.index, "kind": "dividend", "value": found.to_numpy()})
+            told["source"] = "implied"
+        told.attrs = {"symbol": bars.attrs["symbol"]}
+        return told
+
     def comparison(self, symbol: str, others: Iterable[str], interval: Interval = "1d") -> pd.DataFrame:
         """Total-return prices of `symbol` and `others` at every bar of `symbol`; NaN where another one has none.
 

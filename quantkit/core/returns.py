@@ -19,6 +19,7 @@ __all__ = [
     "annualise_return",
     "annualise_volatility",
     "compound",
+    "implied_dividends",
     "log_returns",
     "per_period_rate",
     "prices_from",
@@ -38,6 +39,37 @@ def prices_from(bars: pd.DataFrame) -> pd.Series:
     adjusted = bars["adj_close"]
     chosen = bars["close"] if adjusted.isna().any() else adjusted
     return chosen.rename(bars.attrs.get("symbol", "price"))
+
+
+def implied_dividends(bars: pd.DataFrame) -> pd.Series:
+    """Dividends a share that lie between ``close`` and ``adj_close``, by ex-date, where nobody has told them.
+
+    An adjusted close is the close times a factor that a dividend D lowers for every earlier bar by ``1 - D / C``, C the
+    close before the ex-date; so ``D[t] = C[t-1] (1 - f[t-1] / f[t])``. Prices are rounded, which moves the factor a
+    little at every bar: only a step of ten times the usual one around it, and of 0.005 % of the price, is a dividend.
+
+    Parameters
+    ----------
+    bars : DataFrame, shape (T, 6)
+        Daily bars, split-adjusted; nothing is implied where ``adj_close`` has a NaN.
+
+    Returns
+    -------
+    Series
+        Amounts in today's share units and the quote currency, indexed by ex-date; empty where there are none.
+
+    References
+    ----------
+    CRSP (2023). Data Descriptions Guide: factor to adjust prices.
+    """
+    factor = (bars["adj_close"] / bars["close"]).to_numpy(dtype=float)
+    if len(factor) < 3 or not np.isfinite(factor).all():
+        return pd.Series(dtype=float, index=bars.index[:0], name="dividend")
+    step = np.r_[0.0, 1.0 - factor[:-1] / factor[1:]]
+    usual = pd.Series(np.abs(step)).rolling(61, center=True, min_periods=1).median().to_numpy()
+    paid = step > np.maximum(10.0 * usual, 5e-5)
+    amounts = bars["close"].shift(1).to_numpy(dtype=float) * step
+    return pd.Series(amounts[paid], index=bars.index[paid], name="dividend")
 
 
 def simple_returns(prices: Frame) -> Frame:

@@ -36,6 +36,7 @@ class ResultTable(widgets.HTML):
     def __init__(self) -> None:
         super().__init__()
         self.add_class("qk-result")
+        self.tabbable = True  # where it is wider than its panel the arrow keys scroll it
         self.observe(lambda change: self.show(), "answer")
 
     def show(self) -> None:

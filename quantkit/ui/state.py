@@ -114,6 +114,7 @@ class StockState(ScreenState):
     forecast = t.Any(None, allow_none=True)
     indicators = t.Instance(pd.DataFrame, allow_none=True)
     compared = t.Instance(pd.DataFrame, allow_none=True)
+    actions = t.Instance(pd.DataFrame, allow_none=True)
     compare_error = t.Unicode("")
     forecast_error = t.Unicode("")
     watch_error = t.Unicode("")
@@ -264,6 +265,7 @@ class StockState(ScreenState):
         self.forecast, self.forecast_error = None, ""
         self._ask_indicators()
         self._ask_compared()
+        self._ask_actions()
         self._head(series.quote)
         self.busy = False
         self._say_query()
@@ -412,6 +414,17 @@ class StockState(ScreenState):
             lambda found: self.set_trait("compared", found),
             failed,
         )
+
+    def _ask_actions(self) -> None:
+        """Have splits and dividends marked; a chart without them is a chart."""
+        symbol = self.bars.attrs["symbol"]  # type: ignore[union-attr]
+        if self.actions is None or self.actions.attrs["symbol"] != symbol:
+            self.background.ask(
+                "actions",
+                lambda progress: self.desk.actions(symbol),
+                lambda found: self.set_trait("actions", found),
+                lambda why: None,
+            )
 
     def _ask_indicators(self) -> None:
         """Have the chosen indicators made of the shown series; one that needs minutes is left out on daily bars."""

@@ -12,7 +12,14 @@ from quantkit.core.errors import QuantkitError, UnknownChoiceError
 from quantkit.core.fingerprint import data_hash, fingerprint
 from quantkit.core.registry import Registry
 from quantkit.core.results import Result
-from quantkit.core.returns import annualise_volatility, compound, log_returns, prices_from, simple_returns
+from quantkit.core.returns import (
+    annualise_volatility,
+    compound,
+    implied_dividends,
+    log_returns,
+    prices_from,
+    simple_returns,
+)
 from quantkit.core.sessions import session_bars
 
 
@@ -125,6 +132,17 @@ def test_returns_and_their_annual_form():
     assert log_returns(prices)["B"].tolist() == pytest.approx([0, math.log(1.2)])
     assert compound(simple_returns(prices))["A"] == pytest.approx(-0.01)
     assert annualise_volatility(0.01, periods_per_year=252) == pytest.approx(0.158745, abs=1e-6)
+
+
+def test_dividends_are_read_off_the_adjusted_closes(sample_bars):
+    # Apple's own record of what it paid (investor.apple.com, dividend history), after the splits of 2014 and 2020.
+    paid = implied_dividends(sample_bars("AAPL"))
+    told = {"2013-02-07": 2.65 / 28, "2014-08-07": 0.47 / 4, "2020-08-07": 0.82 / 4, "2021-05-07": 0.22,
+            "2022-11-04": 0.23, "2023-02-10": 0.23, "2023-05-12": 0.24, "2023-08-11": 0.24}  # fmt: skip
+    assert len(paid) == 43  # a quarter each, February 2013 to August 2023
+    assert {day: float(paid[day]) for day in told} == pytest.approx(told, abs=6e-5)
+    assert implied_dividends(sample_bars("AMZN")).empty  # which has never paid one
+    assert implied_dividends(sample_bars("AAPL").assign(adj_close=np.nan)).empty
 
 
 def test_an_adjusted_series_with_holes_is_never_spliced_with_raw_prices():

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from traitlets import dlink
 
 from quantkit.core.indicators import INDICATORS
 from quantkit.ui import CandleChart, OverlayChips, StockState
+from quantkit.ui.charts.layers import ActionLayer, per_candle
 from quantkit.ui.query import StockQuery
 
 
@@ -100,3 +102,40 @@ def test_what_cannot_be_compared_is_said_beside_the_field(state, asked, said):
     state.compare = "AAPL"
     state.background.settle()
     assert (state.compare_error, state.compared) == ("", None), "itself is nothing to compare with"
+
+
+def test_dividends_are_marked_and_read_at_the_candle_in_which_they_were_paid(state, shared_desk):
+    chart = CandleChart()
+    for name in ("period", "bars", "actions"):
+        dlink((state, name), (chart, name))
+    state.open("symbol=AAPL&period=1y&overlays=sma20")
+    state.background.settle()
+    told = shared_desk.actions("AAPL")
+    assert set(told["source"]) == {"implied"}
+    layer = next(each for each in chart.layers if isinstance(each, ActionLayer))
+    days = {chart.bars.index[int(at)] for at in layer.letters.x if at >= chart.scales.x.min}
+    assert days == set(told.loc[told["time"] >= "2022-09-21", "time"])
+    assert set(layer.letters.text) == {"D"}
+    paid = per_candle(chart._drawn, "dividend")
+    assert np.nansum(paid[chart._drawn.seen]) == pytest.approx(0.23 + 0.23 + 0.24 + 0.24, abs=1e-3)
+    # Many bars to a candle: what was paid within it adds up.
+    chart.period = "max"
+    assert np.nansum(per_candle(chart._drawn, "dividend")) == pytest.approx(told["value"].sum())
+    assert ["Dividend", chart._tokens.accent, 2] in chart.pointer.meta["extra"]
+    state.symbol = "AMZN"
+    state.background.settle()
+    assert list(layer.letters.text) == []
+
+
+def test_a_split_stands_at_the_first_bar_from_its_day_on(shared_desk):
+    bars = shared_desk.history("AAPL", period="6mo")
+    told = pd.DataFrame({
+        "time": [bars.index[-30] - pd.Timedelta(hours=9), pd.Timestamp("1990-01-02", tz="UTC")],
+        "kind": "split", "value": [4.0, 3.0], "source": "test",
+    })  # fmt: skip
+    told.attrs = {"symbol": "AAPL"}
+    chart = CandleChart(bars, period="max")
+    chart.actions = told
+    ratios = chart._drawn.actions["split"]
+    assert np.flatnonzero(np.isfinite(ratios)).tolist() == [len(bars) - 30]
+    assert np.nanprod(per_candle(chart._drawn, "split")) == 4.0

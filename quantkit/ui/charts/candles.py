@@ -19,6 +19,7 @@ from quantkit.core.schema import check_bars
 from quantkit.ui.charts.aggregate import Candles, aggregate, bars_per_candle
 from quantkit.ui.charts.layers import (
     PRICE_FLOOR,
+    ActionLayer,
     CandleLayer,
     FanLayer,
     LastPriceLayer,
@@ -26,6 +27,7 @@ from quantkit.ui.charts.layers import (
     Scales,
     View,
     VolumeLayer,
+    per_candle,
 )
 from quantkit.ui.charts.navigator import Navigator
 from quantkit.ui.charts.overlays import (
@@ -92,6 +94,7 @@ class CandleChart(widgets.VBox):
     show_forecast = t.Bool(True)
     indicators = t.Instance(pd.DataFrame, allow_none=True, help="Of the bars, as ``desk.indicators`` returns them")
     compared = t.Instance(pd.DataFrame, allow_none=True, help="As ``desk.comparison`` returns them")
+    actions = t.Instance(pd.DataFrame, allow_none=True, help="Splits and dividends, as ``desk.actions`` returns them")
     log = t.Bool(False, help="Whether the price scale is logarithmic")
     show_table = t.Bool(False)
     ready = t.Bool(False)
@@ -116,8 +119,8 @@ class CandleChart(widgets.VBox):
         self.compare = ComparePane(self.scales, MARGIN)
         self.panes: list[Pane] = [self.compare, *(IndicatorPane(self.scales, name, MARGIN) for name in below)]
         self.layers: list[Layer] = [
-            self.volume, self.fan, self.candles, IndicatorLayer(self.scales), *(make(self.scales) for make in layers),
-            *self.panes, self.last,
+            self.volume, self.fan, self.candles, IndicatorLayer(self.scales), ActionLayer(self.scales),
+            *(make(self.scales) for make in layers), *self.panes, self.last,
         ]  # fmt: skip
         self.time_axis = bq.Axis(scale=self.scales.x, grid_lines="solid", tick_values=np.empty(0))
         self.price_axis = bq.Axis(scale=self.scales.price, side="right", grid_lines="solid")
@@ -148,7 +151,7 @@ class CandleChart(widgets.VBox):
         self.observe(lambda change: self._load(), "bars")
         self.observe(lambda change: None if self._quiet else self.look(), "period")
         self.observe(lambda change: self._reforecast(), ["forecast", "show_forecast"])
-        self.observe(lambda change: self._redraw(), ["indicators", "compared", "log"])
+        self.observe(lambda change: self._redraw(), ["indicators", "compared", "log", "actions"])
         self.observe(lambda change: self.paint(change.new), "theme")
         self.observe(lambda change: self._fill_table(), "show_table")
         if bars is not None:
@@ -291,6 +294,20 @@ class CandleChart(widgets.VBox):
         later = np.full(len(known) - len(made), np.nan)
         return {str(column): np.append(made[column].to_numpy(dtype=float), later) for column in made}
 
+    def _happened(self) -> dict[str, np.ndarray]:
+        """Actions by kind, each at the first bar of its day or after it."""
+        told, index = self.actions, self.series.bars.index
+        if told is None or told.attrs.get("symbol") != self.series.symbol or not len(index):
+            return {}
+        found: dict[str, np.ndarray] = {}
+        for kind, rows in told.groupby("kind"):
+            at = index.searchsorted(pd.DatetimeIndex(rows["time"]))
+            inside = (at < len(index)) & (rows["time"] >= index[0].normalize()).to_numpy()
+            if inside.any():
+                found[str(kind)] = np.full(len(index), np.nan)
+                found[str(kind)][at[inside]] = rows["value"].to_numpy(dtype=float)[inside]
+        return found
+
     def _redraw(self) -> None:
         if not self._quiet:
             with self._together():
@@ -330,7 +347,7 @@ class CandleChart(widgets.VBox):
         candles, fresh = self._candles_for(low, high, size, None if force else before)
         view = View(
             self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals,
-            self._fitting(self.indicators), self.log, self._fitting(self.compared),
+            self._fitting(self.indicators), self.log, self._fitting(self.compared), self._happened(),
         )  # fmt: skip
         self._drawn = view
         floor = self._fit_prices(view)
@@ -421,6 +438,7 @@ class CandleChart(widgets.VBox):
             "extra": [
                 *([legend(column), colour_of(column, self._tokens), _digits(column)] for column in view.indicators),
                 *([name, compare_colour(at, self._tokens), 1] for at, name in enumerate(view.compared)),
+                *([kind.capitalize(), self._tokens.accent, 2] for kind in view.actions),
             ],
             "last": {"price": float(close[-1]), "kind": "down" if len(close) > 1 and close[-1] < close[-2] else "up"},
             "before": float(close[first - 1]) if first > 0 else None,
@@ -431,7 +449,8 @@ class CandleChart(widgets.VBox):
     def _extras(view: View) -> list[np.ndarray]:
         """What the readout says of each candle beside its prices, in the order of ``extra`` in its meta."""
         values = [each[view.candles.last] for each in view.indicators.values()]
-        return [*values, *(rebased(view).values() if view.compared else ())]
+        actions = [per_candle(view, kind) for kind in view.actions]
+        return [*values, *(rebased(view).values() if view.compared else ()), *actions]
 
     def _fill_table(self) -> None:
         self.table.layout.display = None if self.show_table else "none"

@@ -21,7 +21,9 @@ from quantkit.ui.theme import DARK, Tokens
 if TYPE_CHECKING:
     from quantkit.forecast.base import Forecast
 
-__all__ = ["CandleLayer", "FanLayer", "LastPriceLayer", "Layer", "Scales", "View", "VolumeLayer"]
+__all__ = [
+    "ActionLayer", "CandleLayer", "FanLayer", "LastPriceLayer", "Layer", "Scales", "View", "VolumeLayer", "per_candle",
+]  # fmt: skip
 
 #: Share of the figure's height that volume may take, and that prices leave free below them.
 VOLUME_SHARE = 0.15
@@ -48,6 +50,8 @@ class View:
         Whether the price scale is logarithmic.
     compared : mapping of symbol to ndarray, shape (T,)
         Total-return prices of the symbol and those it is compared with, at every bar.
+    actions : mapping of {"dividend", "split"} to ndarray, shape (T,)
+        Amount or ratio at the bars that have one, NaN at all others; only kinds of which there is any.
     """
 
     columns: BarColumns
@@ -59,6 +63,7 @@ class View:
     indicators: Mapping[str, np.ndarray] = field(default_factory=dict)
     log: bool = False
     compared: Mapping[str, np.ndarray] = field(default_factory=dict)
+    actions: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def level(self, price: Any) -> Any:
         """Where a price stands on the price scale: on a logarithmic one its decimal logarithm, NaN if it has none."""
@@ -200,6 +205,50 @@ class VolumeLayer(Layer):
     def paint(self, tokens: Tokens) -> None:
         """Colours of rising and falling, used at the next drawing."""
         self._colours = (tokens.up, tokens.down)
+
+
+class ActionLayer(Layer):
+    """Splits and dividends as letters along the bottom; points where there are too many for letters."""
+
+    #: Letters that fit beside each other over the width of a chart.
+    MOST = 60
+
+    def __init__(self, scales: Scales) -> None:
+        super().__init__()
+        self.letters = bq.Label(
+            scales={"x": scales.x, "y": scales.volume}, align="middle", y_offset=-3, default_size=10, enable_move=False,
+            font_weight="bold", text=[], x=np.empty(0), y=np.empty(0),
+        )  # fmt: skip
+        self.marks = [self.letters]
+        self._colours = {"dividend": DARK.accent, "split": DARK.forecast}
+
+    def draw(self, view: View) -> None:
+        """Redraw the letters."""
+        found = [(kind, np.flatnonzero(np.isfinite(per_candle(view, kind)))) for kind in view.actions]
+        at = np.concatenate([places for _, places in found]) if found else np.empty(0, dtype=int)
+        kinds = [kind for kind, places in found for _ in places]
+        many = len(kinds) > self.MOST
+        self.letters.x = view.candles.position[at]
+        self.letters.y = np.zeros(len(at))
+        self.letters.text = ["·" if many else kind[0].upper() for kind in kinds]
+        self.letters.colors = [self._colours[kind] for kind in kinds] or [DARK.accent]
+
+    def paint(self, tokens: Tokens) -> None:
+        """Colours, used at the next drawing."""
+        self._colours = {"dividend": tokens.accent, "split": tokens.forecast}
+
+
+def per_candle(view: View, kind: str) -> np.ndarray:
+    """Actions of a `kind` in each candle, NaN where there are none: dividends add up, ratios of splits multiply."""
+    values, candles = view.actions[kind], view.candles
+    neutral, gather = (0.0, np.add) if kind == "dividend" else (1.0, np.multiply)
+    there = np.isfinite(values)
+    if not len(candles):
+        return np.empty(0)
+    stop = int(candles.last[-1]) + 1
+    first = candles.first.astype(int)
+    total = gather.reduceat(np.where(there, values, neutral)[:stop], first)
+    return np.where(np.logical_or.reduceat(there[:stop], first), total, np.nan)
 
 
 class FanLayer(Layer):
