@@ -1,4 +1,4 @@
-"""The frame around a screen: what it says of the latest reports, and what it does when a page does not get its widgets."""
+"""The frame around a screen: alerts of the latest reports, and a page that does not get its widgets."""
 
 from __future__ import annotations
 

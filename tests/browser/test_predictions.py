@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import out_of_reach, serious_violations
 
 from quantkit import Desk
 
@@ -267,3 +268,18 @@ def test_a_phone_and_a_hostile_address(server: Any, browser: Any) -> None:
     assert nameless == []
     assert phone.errors == []
     phone.page.context.close()
+
+
+def test_axe_finds_nothing_serious_and_the_keyboard_reaches_everything(screen: Screen) -> None:
+    page = screen.page
+    page.mouse.move(2, 2)
+    assert out_of_reach(page) == []
+    assert serious_violations(page) == []
+    page.click("#qk-theme")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    try:
+        assert serious_violations(page) == []
+    finally:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.click("#qk-theme")

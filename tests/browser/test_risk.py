@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from accessibility import out_of_reach, serious_violations
 
 from quantkit import Desk
 
@@ -164,3 +165,18 @@ def test_on_a_phone_nothing_scrolls_sideways_and_a_script_in_the_address_is_text
     assert "level '7' is not a number from 0.51 to 0.999" in visitor.wait_for("#qk-banner", "evel '7'").lower()
     assert visitor.said("window.hit") is None
     assert visitor.said("document.documentElement.scrollWidth") == 390
+
+
+def test_axe_finds_nothing_serious_and_the_keyboard_reaches_everything(screen: Any) -> None:
+    page = screen.page
+    page.mouse.move(2, 2)
+    assert out_of_reach(page) == []
+    assert serious_violations(page) == []
+    page.click("#qk-theme")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    try:
+        assert serious_violations(page) == []
+    finally:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.click("#qk-theme")

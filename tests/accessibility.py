@@ -1,0 +1,70 @@
+"""What axe-core and the keyboard say of a page that is shown.
+
+axe-core is Deque's engine, as ``axe-playwright-python`` carries it; its rules of WCAG 2.1 A and AA.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+
+__all__ = ["out_of_reach", "serious_violations"]
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+
+_NUMBER_CONTROLS = """() => {
+  const all = document.querySelectorAll(
+    'button, a[href], input:not([type=hidden]):not([type=file]), select, textarea, [tabindex="0"], summary');
+  const seen = [...all].filter(each => each.checkVisibility({ visibilityProperty: true }) && !each.disabled
+    && each.tabIndex >= 0 && !each.closest('.qk-command, .qk-message, [aria-hidden=true]'));
+  seen.forEach((each, at) => each.dataset.at = at);
+  document.activeElement?.blur();
+  window.scrollTo(0, 0);
+  return seen.map(each => each.outerHTML.slice(0, 160));
+}"""
+
+# The focus is seen by an outline of the element or of what frames it, or by the accent as the colour of its border.
+_FOCUSED = """() => {
+  const focused = document.activeElement;
+  const outlined = node => { const look = getComputedStyle(node);
+    return look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) > 0; };
+  const probe = document.createElement('i');
+  probe.style.color = 'var(--qk-accent)';
+  document.body.append(probe);
+  const accent = getComputedStyle(probe).color;
+  probe.remove();
+  const frames = [focused, focused.parentElement, focused.closest('label, .qk-search, .qk-field')].filter(Boolean);
+  const seen = frames.some(node => outlined(node) || getComputedStyle(node).borderTopColor === accent);
+  return [focused.dataset.at, seen, focused.outerHTML.slice(0, 160)];
+}"""
+
+
+def serious_violations(page: Any) -> list[str]:
+    """A line for each element that breaks a rule of serious or critical impact."""
+    found = Axe().run(page, options=RULES).response["violations"]
+    return [
+        f"{each['id']}: {each['help']}: {node['html'][:160]} {node['any'][0]['message'] if node['any'] else ''}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"][:4]
+    ]
+
+
+def out_of_reach(page: Any) -> list[str]:
+    """A line for each control that the Tab key does not come to, or whose focus cannot be seen."""
+    controls = page.evaluate(_NUMBER_CONTROLS)
+    reached: set[int] = set()
+    unseen: set[str] = set()
+    for _ in range(len(controls) + 60):
+        page.keyboard.press("Tab")
+        at, seen, what = page.evaluate(_FOCUSED)
+        if at is None:
+            continue
+        if int(at) in reached and len(reached) >= len(controls):
+            break
+        reached.add(int(at))
+        if not seen:
+            unseen.add(what)
+    missed = [f"not reached: {what}" for at, what in enumerate(controls) if at not in reached]
+    return [*missed, *(f"focus not seen: {what}" for what in sorted(unseen))]
