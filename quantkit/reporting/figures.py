@@ -158,7 +158,9 @@ class Charts:
             for name in history.volatility.columns:
                 top.plot(at[::step], history.volatility[name].to_numpy()[::step], color=colours.get(name, t.text),
                          linewidth=0.9, label=name.replace("_", "-"))  # fmt: skip
-            top.legend(loc="upper right", ncols=4, frameon=False, fontsize=7.5, labelcolor=t.muted, borderaxespad=0)
+            # Above the axes: within them it would stand on a peak of volatility sooner or later.
+            top.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False, fontsize=7.5,
+                       labelcolor=t.muted, borderaxespad=0)  # fmt: skip
             sharpe = history.sharpe.reindex(index).to_numpy()
             below.plot(at[::step], sharpe[::step], color=t.text, linewidth=0.9)
             below.axhline(0, color=t.line, linewidth=0.8)

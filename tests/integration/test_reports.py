@@ -95,6 +95,8 @@ def test_every_figure_in_the_page_is_the_desks_to_the_last_bit(desk, first):
             assert figure == at(values[answer], path), name
             compared += 1
     assert compared > 150
+    assert "against the 95% VaR said the session before" in page
+    assert "95% low" in page
 
 
 def test_a_portfolios_figures_are_the_desks_too(desk, first):

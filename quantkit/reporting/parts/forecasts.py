@@ -71,7 +71,7 @@ def forecast(figures: Figures) -> tuple[Html, str]:
         )
         for at, step in enumerate(answer.steps)
     ]
-    columns = ("session", "median", "mean", f"{answer.level:.4g} low", "high", "covered", "skill")
+    columns = ("session", "median", "mean", f"{100 * answer.level:.4g}% low", "high", "covered", "skill")
     said = (
         f"Trend {answer.trend}, {'no edge' if answer.no_edge else 'called'}: probability "
         f"{figures.percent('trend_probability', 0)}. Standard deviation of the next return: "

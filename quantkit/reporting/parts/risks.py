@@ -71,11 +71,11 @@ def value_at_risk(charts: Charts, figures: Figures, sessions: int) -> tuple[Html
         return listed, answer.notes.get("backtests", "")
     path = answer.backtests.path.iloc[-sessions:]
     broken = int((path["return"] < path["auto"]).sum())
-    alt = (
-        f"{answer.symbol}: returns of the last {len(path)} sessions against the {answer.level:.0%} VaR said the "
-        f"session before; {broken} breaches, {(1 - answer.level) * len(path):.0f} expected."
+    came = (
+        f"of the last {len(path)} sessions against the {answer.level:.0%} VaR said the session before; "
+        f"{broken} breaches, {(1 - answer.level) * len(path):.0f} expected."
     )
-    said = f"{alt.partition(': ')[2].capitalize()} “auto” stands on {answer.backtests.auto_method}."
+    alt, said = f"{answer.symbol}: returns {came}", f"Returns {came} “auto” stands on {answer.backtests.auto_method}."
     drawn = figure(charts.value_at_risk(answer.backtests, "auto", sessions, alt=alt), said)
     return Html(drawn + listed), answer.backtests.rows["auto"].in_words()
 
