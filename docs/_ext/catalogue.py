@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from inspect import cleandoc, getdoc, isfunction
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -34,15 +34,19 @@ class Catalogue(SphinxDirective):
     """A table of names and summaries, then a section an entry.
 
     ``.. catalogue:: quantkit.forecast.FORECASTERS`` names a registry, ``.. catalogue:: quantkit.risk.measures`` a
-    module whose public functions are meant.
+    module whose public functions are meant: all, or the ones that ``:only:`` names, in that order.
     """
 
     required_arguments = 1
+    option_spec: ClassVar = {"only": str.split}
 
     def run(self) -> list[nodes.Node]:
         """See the class."""
         prefix = self.arguments[0].rpartition(".")[2].lower().replace("_", "-")
         entries = list(_entries(_found(self.arguments[0])))
+        if only := self.options.get("only"):
+            entries = [entry for entry in entries if entry.name in only]
+            entries.sort(key=lambda entry: only.index(entry.name))
         if not entries:
             raise self.error(f"{self.arguments[0]} lists nothing")
         lines = [".. list-table::", "   :widths: 25 75", "   :class: catalogue", ""]
@@ -54,11 +58,6 @@ class Catalogue(SphinxDirective):
             lines += [entry.facts, ""] if entry.facts else []
             lines += [*_formula_and_source(getdoc(entry.definition) or ""), "", _where(entry.definition)]
         return self.parse_text_to_nodes("\n".join(lines), allow_section_headings=True)
-
-
-def escape_trailing_underscores(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Fitted names end in ``_``, which reStructuredText takes for a link: napoleon leaves that to whoever uses it."""
-    lines[:] = [re.sub(r"^(:(?:ivar|vartype) \w+)_:", r"\1\\_:", line) for line in lines]
 
 
 def _formula_and_source(docstring: str) -> Iterator[str]:
@@ -136,7 +135,6 @@ def _where(definition: Any) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Register the directive, and what follows napoleon."""
+    """Register the directive."""
     app.add_directive("catalogue", Catalogue)
-    app.connect("autodoc-process-docstring", escape_trailing_underscores, priority=900)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""Pages that are written before Sphinx reads: one for each module of the API reference, and the lessons.
+"""Pages that are written before Sphinx reads, one for each module of the API reference, and the lessons.
 
 autosummary asks for a module by its name and is given the function of the same name where a package has one
 (`quantkit.risk.value_at_risk`); a module is meant here, always.
@@ -6,11 +6,14 @@ autosummary asks for a module by its name and is given the function of the same 
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 
@@ -39,6 +42,24 @@ def _pages(name: str) -> list[tuple[str, str]]:
     return [(name, "\n".join([*lines, ""])), *(page for each in below for page in _pages(each))]
 
 
+def mend_fields(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Two things that napoleon leaves: names that end in ``_``, a link to reStructuredText, and two names in one field.
+
+    Of several names the last one keeps the text.
+    """
+    mended: list[str] = []
+    for line in lines:
+        field = re.match(r":(ivar|vartype|param|type) (\w+(?:, \w+)*):(.*)", line)
+        if field is None:
+            mended.append(line)
+            continue
+        kind, names, text = field.groups()
+        *others, last = (re.sub("_$", r"\_", each) for each in names.split(", "))
+        mended += [f":{kind} {each}:{text if kind.endswith('type') else ''}" for each in others]
+        mended.append(f":{kind} {last}:{text}")
+    lines[:] = mended
+
+
 def copy_lessons(app: Sphinx) -> None:
     """Bring the notebooks under the source folder, where Sphinx finds its pages."""
     lessons = Path(app.srcdir) / "lessons"
@@ -47,9 +68,19 @@ def copy_lessons(app: Sphinx) -> None:
         shutil.copy2(notebook, lessons / notebook.name)
 
 
+def say_where_charts_are(app: Sphinx, doctree: nodes.document) -> None:
+    """A widget needs a kernel; without one all that there is of it is the list of its children."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        if re.match(r"\w+\(children=", block.astext()):
+            said = nodes.emphasis(text="A chart stands here when the notebook is opened in JupyterLab.")
+            block.replace_self(nodes.paragraph("", "", said))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Both are there before Sphinx looks for its pages."""
+    """The pages are there before Sphinx looks for them; fields are mended once napoleon has made them."""
     app.add_config_value("api_modules", [], "env")
     app.connect("builder-inited", write_pages)
     app.connect("builder-inited", copy_lessons)
+    app.connect("autodoc-process-docstring", mend_fields, priority=900)
+    app.connect("doctree-read", say_where_charts_are)
     return {"parallel_read_safe": True}

@@ -78,6 +78,12 @@ class CoverageTest(Result):
 def kupiec(breaches: int, observations: int, *, level: float) -> CoverageTest:
     """Proportion-of-failures test: is the breach probability ``1 - level``?
 
+    With ``x`` breaches in ``n`` days and ``p = 1 - level``::
+
+        LR = -2 ln(p^x (1 - p)^(n - x) / ((x / n)^x (1 - x / n)^(n - x)))
+
+    The p-value is the probability, under the null, of counts whose LR is at least that.
+
     Parameters
     ----------
     breaches, observations : int
@@ -87,7 +93,7 @@ def kupiec(breaches: int, observations: int, *, level: float) -> CoverageTest:
     Returns
     -------
     CoverageTest
-        ``LR = -2 ln(p^x (1-p)^(n-x) / (x/n)^x (1-x/n)^(n-x))``, asymptotically chi-square with 1 degree of freedom.
+        With that p-value, and the asymptotic one (chi-square with 1 degree of freedom) beside it.
 
     References
     ----------
@@ -113,6 +119,11 @@ def kupiec(breaches: int, observations: int, *, level: float) -> CoverageTest:
 
 def independence(hits: NDArray[np.bool_]) -> CoverageTest:
     """Christoffersen's independence test: is a breach as likely after a breach as after none?
+
+    With ``n_ij`` the days in state j that follow one in state i (1 is a breach), ``q_i = n_i1 / (n_i0 + n_i1)`` and
+    ``q`` the share of breaches in all of them::
+
+        LR = -2 ln((1 - q)^(n_00 + n_10) q^(n_01 + n_11) / ((1 - q_0)^n_00 q_0^n_01 (1 - q_1)^n_10 q_1^n_11))
 
     Parameters
     ----------
@@ -146,12 +157,13 @@ def independence(hits: NDArray[np.bool_]) -> CoverageTest:
 def conditional_coverage(hits: NDArray[np.bool_], *, level: float) -> CoverageTest:
     """Christoffersen's joint test: right number of breaches, and independent.
 
-    The statistic is Kupiec's plus that of :func:`independence`; its p-value is over every sequence that independent
-    breaches of probability ``1 - level`` can form.
+    ``LR = LR of kupiec + LR of independence``; its p-value is over every sequence that independent breaches of
+    probability ``1 - level`` can form.
 
     References
     ----------
-    Christoffersen, P. (1998), as above. Jorion, P. (2006). Value at Risk, 3rd ed., chapter 6.
+    Christoffersen, P. (1998). Evaluating interval forecasts. International Economic Review 39. Jorion, P. (2006).
+    Value at Risk, 3rd ed., chapter 6.
     """
     n, x, p = len(hits), int(hits.sum()), 1.0 - level
     _check_counts(x, n)
@@ -171,7 +183,12 @@ def conditional_coverage(hits: NDArray[np.bool_], *, level: float) -> CoverageTe
 def kupiec_power(observations: int, *, level: float, true_probability: float) -> float:
     """Probability that :func:`kupiec` rejects at 5 % when breaches really have `true_probability`.
 
-    A model that is not rejected by a test of low power has passed nothing.
+    ``sum of Binomial(x; n, true_probability)`` over the counts ``x`` that are rejected. A model that is not rejected by
+    a test of low power has passed nothing.
+
+    References
+    ----------
+    Kupiec, P. (1995). Techniques for verifying the accuracy of risk measurement models. Journal of Derivatives 3(2).
     """
     x = np.arange(observations + 1)
     ratios = coverage_ratio(x, np.array(observations), 1.0 - level)
@@ -182,7 +199,8 @@ def kupiec_power(observations: int, *, level: float, true_probability: float) ->
 def traffic_light(breaches: int, observations: int, *, level: float) -> Zone:
     """Zone of the cumulative binomial probability of `breaches`: yellow from 95 %, red from 99.99 %.
 
-    At 99 % over 250 days these are the zones of the Basel Committee: green to 4, red from 10.
+    ``P(X <= breaches)`` for ``X`` binomial over `observations` with probability ``1 - level``. At 99 % over 250 days
+    these are the zones of the Basel Committee: green to 4, red from 10.
 
     References
     ----------

@@ -30,7 +30,7 @@ from quantkit.core import registry
 from quantkit.core.indicators import INDICATORS
 from quantkit.forecast import FORECASTERS, VOLATILITY_MODELS
 from quantkit.portfolio import COVARIANCES, EXPECTED_RETURNS, OBJECTIVES
-from quantkit.risk import VAR_METHODS, measures, relative
+from quantkit.risk import VAR_METHODS, coverage, measures, relative
 from quantkit.settings import Settings
 from tests.integration.api_server import serving
 
@@ -311,6 +311,8 @@ def test_relative_links_resolve() -> None:
 
 # The catalogue is made out of docstrings
 
+VAR_TESTS = re.search(r":only: (.*)", (DOCS / "catalogue" / "var-tests.rst").read_text())[1].split()  # type: ignore[index]
+
 
 def documented() -> Iterator[Any]:
     tables = {
@@ -319,6 +321,7 @@ def documented() -> Iterator[Any]:
         "objective": {name: each.choose for name, each in OBJECTIVES.items()},
         "indicator": {name: each.definition for name, each in INDICATORS.items()},
         "measure": {name: getattr(measures, name) for name in measures.__all__ if name != "summary"},
+        "test of VaR": {name: getattr(coverage, name) for name in VAR_TESTS},
         "relative measure": {name: getattr(relative, name) for name in relative.__all__},
     }  # fmt: skip
     for kind, table in tables.items():
