@@ -17,7 +17,7 @@ from typing import Final
 
 from quantkit.core.errors import ProviderError, StoreError, ThrottledError, VendorDownError
 
-__all__ = ["AllowanceSpentError", "Circuit", "CircuitState", "Limit", "Memory", "Pace"]
+__all__ = ["AllowanceSpentError", "Circuit", "CircuitState", "Limit", "Memory", "Pace", "span"]
 
 #: Failures in a row before a vendor is left alone, and for how long at first and at most, in seconds.
 _PATIENCE: Final = 3
@@ -85,14 +85,14 @@ class Pace:
         wait = self._wait(limit)
         if wait < patience:
             if wait > _SILENTLY:
-                _log.warning("%s: waiting %s for its limit of %d requests in %s", self.vendor, _span(wait), limit.count,
-                             _span(limit.seconds))  # fmt: skip
+                _log.warning("%s: waiting %s for its limit of %d requests in %s", self.vendor, span(wait), limit.count,
+                             span(limit.seconds))  # fmt: skip
             with suppress(TimeoutError):
                 if self._limiter.try_acquire(self.vendor, timeout=patience):
                     return
         raise AllowanceSpentError(
-            f"{self.vendor}: all {limit.count} requests of {_span(limit.seconds)} are used; "
-            f"the next is free in {_span(wait)}",
+            f"{self.vendor}: all {limit.count} requests of {span(limit.seconds)} are used; "
+            f"the next is free in {span(wait)}",
             retry_after=wait,
         )
 
@@ -137,7 +137,7 @@ class CircuitState:
     def in_words(self) -> str:
         """For a person who asks how the vendor is."""
         if self.is_open:
-            return f"left alone for another {_span(self.until - time.time())}: {self.reason}"
+            return f"left alone for another {span(self.until - time.time())}: {self.reason}"
         return f"{self.failures} failures in a row, the last: {self.reason}" if self.failures else "answers"
 
 
@@ -239,12 +239,12 @@ def _file(home: Path) -> Path:
     return home / "pacing.db"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A length of time as a person says it.
 
     Examples
     --------
-    >>> _span(1), _span(60), _span(86400), _span(5400)
+    >>> span(1), span(60), span(86400), span(5400)
     ('a second', 'a minute', 'a day', '1.5 hours')
     """
     for length, name, one in ((86_400, "days", "a day"), (3_600, "hours", "an hour"), (60, "minutes", "a minute")):

@@ -17,12 +17,20 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.calendars import known_at
-from quantkit.core.errors import MarketClosedError, NoDataError, ProviderError, ThrottledError, UnknownSymbolError
+from quantkit.core.errors import (
+    MarketClosedError,
+    NoDataError,
+    NonsenseError,
+    ProviderError,
+    ThrottledError,
+    UnknownSymbolError,
+    VendorDownError,
+)
 from quantkit.core.schema import BAR_COLUMNS, Interval
 from quantkit.data import freshness
 from quantkit.data.base import Extract, HistoryQuery, Instrument, Provider
 from quantkit.data.cleaning import Cleaned, clean
-from quantkit.data.pacing import Memory
+from quantkit.data.pacing import Memory, span
 from quantkit.data.store import Store
 from quantkit.data.vendor import Vendor
 
@@ -335,8 +343,17 @@ def _together(problems: Iterable[tuple[str, ProviderError]]) -> ProviderError:
     """One error of several: the only one, or all their words, which begin with the vendor's name."""
     problems = list(problems)
     if len(problems) == 1:
-        return problems[0][1]
+        return _advised(problems[0][1])
     said = "; ".join(str(error) for _, error in problems)
     if all(isinstance(error, ThrottledError) for _, error in problems):
         return ThrottledError(f"every provider limits requests. {said}")
     return ProviderError(f"no provider answers. {said}")
+
+
+def _advised(error: ProviderError) -> ProviderError:
+    """`error`, saying what to do where only time or another vendor helps."""
+    if isinstance(error, (ThrottledError, VendorDownError, NonsenseError)):
+        wait = error.retry_after if isinstance(error, ThrottledError) else None
+        when = "later" if wait is None else f"in {span(wait)}"
+        error.args = (f"{error}; ask again {when}, or name another provider beside it in QUANTKIT_PROVIDER",)
+    return error
