@@ -82,7 +82,7 @@ def _finish(desk: Desk, run: Run, *, pdf: bool, mail: bool) -> None:
     if mail:
         from quantkit.reporting.deliver import mark_sent, message, send, unsent
 
-        alerts = unsent(desk.store, [alert for each in run.records.values() for alert in each.alerts])
+        alerts = unsent(desk.store, run.alerts)
         send(message(run, desk.settings, alerts), desk.settings)
         mark_sent(desk.store, alerts)
     kept = f", {run.kept} of them kept from an earlier run" if run.kept else ""

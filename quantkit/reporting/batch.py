@@ -26,6 +26,7 @@ from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
 from quantkit.core.schema import check_symbol
 from quantkit.desk import DEFAULT_BENCHMARK
+from quantkit.reporting.alerts import Alert
 from quantkit.reporting.index import index_page
 from quantkit.reporting.markup import Html, notes, section
 from quantkit.reporting.record import Record, file_stem, previous_record, read_record
@@ -109,6 +110,11 @@ class Run:
         """Those that have no report."""
         return [each for each in self.entries.values() if each.status == "failed"]
 
+    @property
+    def alerts(self) -> list[Alert]:
+        """Of all reports, in the order that was asked, whichever was ready first."""
+        return [alert for name in self.entries if name in self.records for alert in self.records[name].alerts]
+
     def write(self, *, ended: bool = False) -> None:
         """Bring ``run.json`` up to date."""
         body = {
@@ -118,7 +124,7 @@ class Run:
             "quantkit": quantkit.__version__,
             "code": code_version(),
             "reports": [each.to_dict() for each in self.entries.values()],
-            "alerts": [alert.to_dict() for each in self.records.copy().values() for alert in each.alerts],
+            "alerts": [alert.to_dict() for alert in self.alerts],
         }
         write_whole(self.folder / "run.json", json.dumps(body, indent=1, allow_nan=False) + "\n")
 

@@ -47,7 +47,8 @@ def index_page(date: str, entries: Sequence[Entry], records: Mapping[str, Record
     from quantkit.reporting.render import page
 
     failed = [each for each in entries if each.status == "failed"]
-    alerts = [alert for each in records.values() for alert in each.alerts]
+    # In the order that was asked, whichever report was ready first.
+    alerts = [alert for each in entries if each.name in records for alert in records[each.name].alerts]
     said = (
         f"{len(records)} report{'s' if len(records) != 1 else ''}, {len(alerts)} alert{'s' if len(alerts) != 1 else ''}"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from quantkit.core.errors import DataError, SettingsError
 from quantkit.reporting.alerts import Alert, market_alerts, stale_alert
-from quantkit.reporting.batch import Entry, symbol_jobs
+from quantkit.reporting.batch import Entry, Run, symbol_jobs
 from quantkit.reporting.deliver import for_mail, plain_text
 from quantkit.reporting.figures import Charts, sparkline
 from quantkit.reporting.index import index_page
@@ -196,6 +196,18 @@ def test_the_index_has_alerts_first_and_a_place_of_every_row_by_every_column():
     assert by_price == ["MSFT", "&lt;X&gt;", "AAPL"]
     assert sorted(rows, key=lambda name: int(rows[name]["c3"])) == ["AAPL", "MSFT", "&lt;X&gt;"]
     assert rows["MSFT"]["alerts"] == "0"
+
+
+def test_alerts_stand_in_the_order_that_was_asked_whichever_report_was_ready_first(tmp_path):
+    run = Run("2023-09-20", tmp_path)
+    for name in ("AAPL", "MSFT"):
+        run.entries[name] = Entry(name, "symbol", "done", f"{name}.html", 1.0, alerts=1)
+    for name in ("MSFT", "AAPL"):
+        alert = Alert("drawdown", name, DAY, "e", f"{name} fell", -0.3, -0.2)
+        run.records[name] = record(name=name, alerts=(alert,))
+    assert [each.symbol for each in run.alerts] == ["AAPL", "MSFT"]
+    html = index_page(run.date, list(run.entries.values()), run.records)
+    assert html.index("AAPL fell") < html.index("MSFT fell")
 
 
 def test_charts_are_the_same_bytes_twice_with_text_as_text_and_ids_of_their_own(returns):
