@@ -90,9 +90,10 @@ def _collect(
         provider = PROVIDERS[settings.provider[0]](settings)
         if settings.provider[0] == "sample":
             raise UsageError("the sample does not change; replay it: quantkit collect --replay MSFT --speed 60")
+        seconds = parse_every(every)
         collector = Collector(settings, store, provider, wanted, say=say)
         say(f"polling {provider.name} for {', '.join(wanted)} every {every}")
-        collector.poll(stop, every=parse_every(every))
+        collector.poll(stop, every=seconds)
         return
     streaming = [each for each in map(_made(settings), settings.provider) if isinstance(each, Streaming)]
     if not streaming:

@@ -401,6 +401,7 @@ class Collector:
     # Polling
 
     def _ask(self, stop: threading.Event, every: float) -> None:
+        told: dict[str, str] = {}
         while not stop.is_set():
             began = time.monotonic()
             wait = every
@@ -412,6 +413,7 @@ class Collector:
                     if self.fill(symbol, None if stored is None else stored[1]):
                         self._announcer.announce()
                     self.events += 1
+                    told.pop(symbol, None)
                 except (KeyRefusedError, NotEntitledError):
                     raise
                 except ThrottledError as error:
@@ -419,7 +421,10 @@ class Collector:
                     wait = max(wait, error.retry_after or 0.0)
                     break
                 except QuantkitError as error:
-                    self._say(f"{symbol}: {error}")
+                    # Once, not every minute of a symbol that was misspelt.
+                    if told.get(symbol) != (said := str(error)):
+                        told[symbol] = said
+                        self._say(said if symbol in said else f"{symbol}: {said}")
             stop.wait(max(wait - (time.monotonic() - began), 0.0))
 
 

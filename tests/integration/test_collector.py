@@ -18,7 +18,7 @@ import truth_provider
 from pydantic import SecretStr
 from truth_provider import SYMBOLS, Truth
 
-from quantkit.core.errors import UsageError, VendorDownError
+from quantkit.core.errors import UnknownSymbolError, UsageError, VendorDownError
 from quantkit.data.collect import run_collect
 from quantkit.data.collector import Collector
 from quantkit.data.store import Store
@@ -183,6 +183,28 @@ def test_polling_stores_complete_minutes_and_shows_the_one_that_forms(settings):
         # Only what the store lacks is asked for, after the first time.
         later = [query for query in provider.asked if query.symbol == "MSFT"][1:]
         assert all(query.start > pd.Timestamp("2022-06-14 13:40", tz="UTC") for query in later)
+
+
+def test_a_symbol_that_cannot_be_polled_is_told_of_once_and_holds_up_no_other(settings):
+    class Without(Truth):
+        def extract(self, request):
+            if request.symbol == "AAPL":
+                raise UnknownSymbolError("AAPL is not known to truth")
+            return super().extract(request)
+
+    provider = Without(born=time.time() - 3.0, speed=SPEED)
+    stop, said = threading.Event(), []
+    with Store.open(settings) as store:
+        collector = Collector(settings, store, provider, ["AAPL", "MSFT"], say=said.append)
+        polling = threading.Thread(target=lambda: collector.poll(stop, every=1))
+        polling.start()
+        try:
+            until(lambda: len([query for query in provider.asked if query.symbol == "MSFT"]) >= 3)
+        finally:
+            stop.set()
+            polling.join(60)
+        assert said == ["AAPL is not known to truth"]
+        assert_true(store, symbols=("MSFT",))
 
 
 def kill_and_go_on(settings: Settings, times: int, seed: int) -> None:
