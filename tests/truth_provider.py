@@ -25,8 +25,11 @@ SYMBOLS = ("MSFT", "AAPL")
 
 
 @lru_cache(maxsize=4)
-def trades(symbol: str, count: int = 40_000) -> pd.DataFrame:
-    """Every trade there will ever be: time, when it arrives, price, size, the day's volume with it."""
+def trades(symbol: str, count: int = 100_000) -> pd.DataFrame:
+    """Every trade there will ever be: time, when it arrives, price, size, the day's volume with it.
+
+    Half an hour of ours on a clock three hundred times as quick: fifty kills on a busy machine take that long.
+    """
     random = np.random.default_rng(SYMBOLS.index(symbol))
     time = FIRST + STEP * np.arange(count) + random.integers(0, STEP // 2, count)
     late = np.where(random.uniform(size=count) < 0.1, random.integers(0, 12_000_000, count), 0)
