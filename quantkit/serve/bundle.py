@@ -17,10 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ENTRY", "LIST", "Bundle", "build", "names"]
+__all__ = ["ENTRY", "LIST", "PATIENCE", "Bundle", "build", "names"]
 
 LIST: Final = Path(__file__).with_name("bundle.txt")
 ENTRY: Final = "static/voila.js"
+#: Seconds that the front end waits for a kernel to describe its widgets.
+PATIENCE: Final = 30
+#: After 4 s ipywidgets asks for every widget by itself, which takes longer still, and a view whose model is not there
+#: after 2 s is given up for good: on a machine that is busy with others the page would stay blank.
+_HASTY: Final = (
+    re.compile(rb'("Control comm did not respond in time"\),)4e3(?=\))'),
+    re.compile(rb"(;Date\.now\(\)-\w+<)2e3(?=;\)\{if\(void 0!==\(\w+=this\._models\[)"),
+)
 _SOURCE_MAP: Final = re.compile(rb"^//[#@] sourceMappingURL=.*$", re.MULTILINE)
 
 
@@ -73,7 +81,10 @@ def _find(folders: Iterable[str], name: str) -> Path | None:
 
 def _text(file: Path) -> bytes:
     # Source maps of a development build are as long as the code itself.
-    return _SOURCE_MAP.sub(b"", file.read_bytes())
+    text = _SOURCE_MAP.sub(b"", file.read_bytes())
+    for hasty in _HASTY:
+        text = hasty.sub(rb"\g<1>%de3" % PATIENCE, text)
+    return text
 
 
 def record(address: str, *screens: str) -> list[str]:

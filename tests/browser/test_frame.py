@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from quantkit.reporting.alerts import Alert
+from quantkit.serve.bundle import PATIENCE
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +27,13 @@ def served(serve, notebooks, tmp_path_factory):
 def breach(symbol: str) -> Alert:
     day = pd.Timestamp("2023-09-20", tz="UTC")
     return Alert("var_breach", symbol, day, "2023-09-20", f"{symbol} fell by 4.0 %, beyond its VaR.", -0.04, -0.02)
+
+
+def lose_patience(guest) -> None:
+    """Wait until the page looks for its widget, and let the time pass in which that may still come."""
+    guest.page.wait_for_selector("text=Loading widget...", state="attached", timeout=60_000)
+    guest.page.wait_for_timeout(300)
+    guest.page.clock.fast_forward((PATIENCE + 1) * 1000)
 
 
 def test_alerts_of_the_latest_run_stand_in_every_pages_header(served, visit):
@@ -54,16 +62,35 @@ def test_a_page_that_did_not_get_its_widgets_tries_another_kernel(served, visit)
     server, home = served
     (home / "lost").write_text("1")
     guest = visit()
-    guest.open(server.address("lost"))
+    guest.page.clock.install()
+    guest.page.goto(server.address("lost"))
+    lose_patience(guest)
+    guest.page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=60_000)
     assert guest.text(".plain") == "there"
     assert (home / "lost").read_text() == "0"
+
+
+def test_a_page_waits_for_a_kernel_that_is_slow_to_describe_its_widgets(served, visit):
+    server, home = served
+    (home / "lost").write_text("1")
+    guest = visit()
+    guest.page.goto(server.address("lost"))
+    guest.page.wait_for_selector("text=Loading widget...", state="attached", timeout=60_000)
+    guest.page.wait_for_timeout(5000)  # ipywidgets' own patience is 4 s for all, then 2 s for each
+    assert guest.page.locator("text=Loading widget...").count() == 1
+    assert guest.errors == []
 
 
 def test_a_page_that_gets_none_again_says_so(served, visit):
     server, home = served
     (home / "lost").write_text("2")
     guest = visit()
-    guest.open(server.address("lost"), until="error", seconds=90)
+    guest.page.clock.install()
+    guest.page.goto(server.address("lost"))
+    with guest.page.expect_navigation(wait_until="commit", timeout=60_000):
+        lose_patience(guest)
+    lose_patience(guest)
+    guest.page.wait_for_selector('html[data-qk="error"]', state="attached", timeout=60_000)
     assert "did not come up" in guest.text("#qk-overlay")
     (home / "lost").write_text("0")
     guest.page.click("#qk-reload")

@@ -344,9 +344,8 @@ Text that came from outside is only ever put into the page with textContent. */
     if (failed()) { root.dataset.qk = "error"; cover("This screen could not be started", "Its notebook stopped with an error, which the server's log tells. Reload to try again."); return; }
     if (!byId("jupyter-config-data")) { cover("This screen could not be started", "The server stopped before it had sent the whole page. Reload to try again."); return; }
     watchKernel();
-    // Voila's front end waits a few seconds for the kernel to describe its widgets, then goes on without them: on a
-    // machine that is busy with others the page would stay blank for ever. One more try, by another kernel, and then
-    // it is said. A page that has been refused nothing is only slow, and is let come.
+    // A page whose widgets were given up would stay blank for ever: one more try, by another kernel, and then it is
+    // said. One that has been refused nothing is only slow, and is let come.
     const promised = [...cells.querySelectorAll("script[type='application/vnd.voila.cell-output+json']")].some(
       output => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
     const given = () => [...cells.querySelectorAll(".jupyter-widgets")].some(widget => widget.childElementCount);
