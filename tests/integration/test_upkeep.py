@@ -69,7 +69,7 @@ def test_a_throttled_vendor_leaves_what_is_stored_marked_stale(yahoo, open_at):
     assert after.attrs["age_seconds"] > 4 * 86_400
     quote = desk.quote("AAPL")
     assert quote.status == "stale"
-    with pytest.raises(ThrottledError, match="ask again in .* or name another provider"):
+    with pytest.raises(ThrottledError, match=r"ask again in .* or name another provider"):
         desk.history("MSFT")
 
 
