@@ -36,12 +36,13 @@ class ResultTable(widgets.HTML):
     def __init__(self) -> None:
         super().__init__()
         self.add_class("qk-result")
-        self.tabbable = True  # where it is wider than its panel the arrow keys scroll it
         self.observe(lambda change: self.show(), "answer")
 
     def show(self) -> None:
         """Bring what is seen in line with the answer."""
         self.value = "" if self.answer is None else self.to_html()
+        # Where it is wider than its panel the arrow keys scroll it.
+        self.tabbable = bool(self.value)
 
     def to_html(self) -> str:
         """The answer, everything from outside escaped."""

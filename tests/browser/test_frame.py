@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.browser
 def served(serve, notebooks, tmp_path_factory):
     """A server of one small notebook, and its home."""
     folder, home = tmp_path_factory.mktemp("dashboards"), tmp_path_factory.mktemp("home")
-    for name in ("plain", "lost"):
-        shutil.copy(notebooks / f"{name}.ipynb", folder)
+    for notebook in (notebooks / "plain.ipynb", Path(__file__).with_name("frame") / "lost.ipynb"):
+        shutil.copy(notebook, folder)
     with serve(folder, QUANTKIT_HOME=str(home)) as server:
         yield server, home
 

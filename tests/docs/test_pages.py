@@ -124,7 +124,7 @@ def run_python(page: Path) -> None:
         elif block.language == "pycon":
             test = doctest.DocTestParser().get_doctest(block.text, names, page.name, str(page), block.line)
             said: list[str] = []
-            doctest.DocTestRunner(optionflags=options).run(test, out=said.append, clear_globs=False)
+            doctest.DocTestRunner(verbose=False, optionflags=options).run(test, out=said.append, clear_globs=False)
             assert not said, "".join(said)
 
 
