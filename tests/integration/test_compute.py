@@ -194,7 +194,7 @@ def test_different_questions_at_once_are_all_answered(compute):
 
 
 def test_cancel_frees_the_asker_at_once_stops_the_work_and_leaves_the_question_askable(compute, log):
-    task = ask(tasks.steps, count=200, pause=0.05, log=log)
+    task = ask(tasks.steps, count=1200, pause=0.05, log=log)
     with ThreadPoolExecutor(1) as asker:
         asking = asker.submit(compute.run, task)
         wait_until(lambda: tasks.lines(log) == ["begun"], asking=asking)
@@ -210,7 +210,7 @@ def test_cancel_frees_the_asker_at_once_stops_the_work_and_leaves_the_question_a
 
 
 def test_one_of_two_askers_who_withdraws_leaves_the_other_its_answer(compute, log):
-    task = ask(tasks.steps, count=10, pause=0.1, log=log)
+    task = ask(tasks.steps, count=20, pause=0.2, log=log)
 
     def give_up(done: int, total: int, doing: str = "") -> None:
         if doing == "stepping":
@@ -219,9 +219,9 @@ def test_one_of_two_askers_who_withdraws_leaves_the_other_its_answer(compute, lo
     with ThreadPoolExecutor(2) as askers:
         staying, leaving = askers.submit(compute.run, task), askers.submit(compute.run, task, progress=give_up)
         with pytest.raises(Cancelled, match="enough"):
-            leaving.result(10)
+            leaving.result(60)
         assert not staying.done()
-        assert staying.result(10).numbers.to_dict() == FRAME.sum().to_dict()
+        assert staying.result(60).numbers.to_dict() == FRAME.sum().to_dict()
     assert tasks.lines(log) == ["begun", "ended"]
 
 
@@ -231,7 +231,7 @@ def test_the_last_asker_who_withdraws_stops_the_work(compute, log):
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled, match="enough"):
-        compute.run(ask(tasks.steps, count=200, pause=0.05, log=log), progress=give_up)
+        compute.run(ask(tasks.steps, count=1200, pause=0.05, log=log), progress=give_up)
     wait_until(lambda: tasks.lines(log) == ["begun", "stopped"])
 
 
