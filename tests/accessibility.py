@@ -13,22 +13,26 @@ __all__ = ["out_of_reach", "serious_violations"]
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
-_NUMBER_CONTROLS = """() => {
-  const all = document.querySelectorAll(
-    'button, a[href], input:not([type=hidden]):not([type=file]), select, textarea, [tabindex="0"], summary');
-  const seen = [...all].filter(each => each.checkVisibility({ visibilityProperty: true }) && !each.disabled
-    && each.tabIndex >= 0 && !each.closest('.qk-command, .qk-message, [aria-hidden=true]'));
-  seen.forEach((each, at) => each.dataset.at = at);
+# Anew at every step: a list that the market moves is drawn again in between.
+_CONTROLS = """
+  const controls = [...document.querySelectorAll(
+    'button, a[href], input:not([type=hidden]):not([type=file]), select, textarea, [tabindex="0"], summary')]
+    .filter(each => each.checkVisibility({ visibilityProperty: true }) && !each.disabled && each.tabIndex >= 0
+      && !each.closest('.qk-command, .qk-message, [aria-hidden=true]'));
+"""
+_LISTED = f"""() => {{
+  {_CONTROLS}
   document.activeElement?.blur();
   window.scrollTo(0, 0);
-  return seen.map(each => each.outerHTML.slice(0, 160));
-}"""
+  return controls.map(each => each.outerHTML.slice(0, 160));
+}}"""
 
 # The focus is seen by an outline of the element or of what frames it, or by the accent as the colour of its border.
-_FOCUSED = """() => {
+_FOCUSED = f"""() => {{
+  {_CONTROLS}
   const focused = document.activeElement;
-  const outlined = node => { const look = getComputedStyle(node);
-    return look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) > 0; };
+  const outlined = node => {{ const look = getComputedStyle(node);
+    return look.outlineStyle !== 'none' && parseFloat(look.outlineWidth) > 0; }};
   const probe = document.createElement('i');
   probe.style.color = 'var(--qk-accent)';
   document.body.append(probe);
@@ -36,8 +40,8 @@ _FOCUSED = """() => {
   probe.remove();
   const frames = [focused, focused.parentElement, focused.closest('label, .qk-search, .qk-field')].filter(Boolean);
   const seen = frames.some(node => outlined(node) || getComputedStyle(node).borderTopColor === accent);
-  return [focused.dataset.at, seen, focused.outerHTML.slice(0, 160)];
-}"""
+  return [controls.indexOf(focused), seen, focused.outerHTML.slice(0, 160)];
+}}"""
 
 
 def serious_violations(page: Any) -> list[str]:
@@ -53,17 +57,17 @@ def serious_violations(page: Any) -> list[str]:
 
 def out_of_reach(page: Any) -> list[str]:
     """A line for each control that the Tab key does not come to, or whose focus cannot be seen."""
-    controls = page.evaluate(_NUMBER_CONTROLS)
+    controls = page.evaluate(_LISTED)
     reached: set[int] = set()
     unseen: set[str] = set()
     for _ in range(len(controls) + 60):
         page.keyboard.press("Tab")
         at, seen, what = page.evaluate(_FOCUSED)
-        if at is None:
+        if at < 0:
             continue
-        if int(at) in reached and len(reached) >= len(controls):
+        if at in reached and len(reached) >= len(controls):
             break
-        reached.add(int(at))
+        reached.add(at)
         if not seen:
             unseen.add(what)
     missed = [f"not reached: {what}" for at, what in enumerate(controls) if at not in reached]

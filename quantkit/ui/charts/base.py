@@ -85,7 +85,7 @@ class Chart(widgets.VBox):
             layout=widgets.Layout(width="100%", height=height, min_width="0", min_height="0"),
         )  # fmt: skip
         self.readout = Readout(x_scale=x, y_scale=y)
-        self.table = widgets.HTML(layout=widgets.Layout(display="none")).add_class("qk-table-twin")
+        self.table = widgets.HTML(tabbable=True, layout=widgets.Layout(display="none")).add_class("qk-table-twin")
         plot = widgets.Box([self.figure]).add_class("qk-plot")
         super().__init__([self.readout, plot, self.table])
         self.add_class("qk-chart").add_class("qk-figure").add_class("qk-empty")

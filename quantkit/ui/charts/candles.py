@@ -134,7 +134,7 @@ class CandleChart(widgets.VBox):
         )  # fmt: skip
         self.navigator = Navigator(self.show, MARGIN)
         self.pointer = Pointer(x_scale=self.scales.x, y_scale=self.scales.price)
-        self.table = widgets.HTML(layout=widgets.Layout(display="none")).add_class("qk-table-twin")
+        self.table = widgets.HTML(tabbable=True, layout=widgets.Layout(display="none")).add_class("qk-table-twin")
         plot = widgets.Box([self.figure]).add_class("qk-plot")
         panes = [pane.widget for pane in self.panes]
         navigator = widgets.Box([self.navigator.figure]).add_class("qk-nav")

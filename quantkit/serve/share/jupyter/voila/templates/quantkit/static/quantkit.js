@@ -176,6 +176,13 @@ Text that came from outside is only ever put into the page with textContent. */
   // Widgets that measure themselves do so on the window's resize: tell them when only their container has changed.
   new ResizeObserver(() => dispatchEvent(new Event("resize"))).observe(cells);
 
+  // bqplot leaves the link behind by which it saved a picture: nameless, and in the keyboard's way.
+  new MutationObserver(records => {
+    for (const record of records) for (const node of record.addedNodes) {
+      if (node.matches?.("a[download][href^='data:']")) setTimeout(() => node.remove(), 1000);
+    }
+  }).observe(document.body, { childList: true });
+
   /* kernel to page */
   const banner = byId("qk-banner");
   banner.querySelector("button").addEventListener("click", () => { banner.hidden = true; send({ retry: true }); });
