@@ -266,7 +266,9 @@ def _supervisor_config(table: list[Program], run: Path, logs: Path) -> str:
             f"numprocs={program.count}",
             f"priority={program.priority}",
             f"autorestart={str(not program.once).lower()}",
-            f"startsecs={0 if program.once else 3}",
+            # What ends sooner has not started, and after three more tries is given up; a slow machine takes seconds to
+            # import what then fails.
+            f"startsecs={0 if program.once else 15}",
             "startretries=3",
             "stopsignal=TERM",
             "stopwaitsecs=8",
