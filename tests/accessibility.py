@@ -9,7 +9,7 @@ from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
 
-__all__ = ["out_of_reach", "serious_violations"]
+__all__ = ["check_accessible", "out_of_reach", "serious_violations"]
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
@@ -72,3 +72,18 @@ def out_of_reach(page: Any) -> list[str]:
             unseen.add(what)
     missed = [f"not reached: {what}" for at, what in enumerate(controls) if at not in reached]
     return [*missed, *(f"focus not seen: {what}" for what in sorted(unseen))]
+
+
+def check_accessible(page: Any) -> None:
+    """The keyboard reaches everything, axe-core finds nothing serious: wide, then narrow in the other theme."""
+    page.mouse.move(2, 2)
+    assert out_of_reach(page) == []
+    assert serious_violations(page) == []
+    page.click("#qk-theme")
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    try:
+        assert serious_violations(page) == []
+    finally:
+        page.set_viewport_size({"width": 1440, "height": 900})
+        page.click("#qk-theme")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from accessibility import out_of_reach, serious_violations
+from accessibility import check_accessible
 
 from quantkit import Desk
 
@@ -136,15 +136,4 @@ def test_a_hostile_address_is_said_and_a_phone_does_not_scroll_sideways(server: 
 
 
 def test_axe_finds_nothing_serious_and_the_keyboard_reaches_everything(screen: Any) -> None:
-    page = screen.page
-    page.mouse.move(2, 2)
-    assert out_of_reach(page) == []
-    assert serious_violations(page) == []
-    page.click("#qk-theme")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(500)
-    try:
-        assert serious_violations(page) == []
-    finally:
-        page.set_viewport_size({"width": 1440, "height": 900})
-        page.click("#qk-theme")
+    check_accessible(screen.page)

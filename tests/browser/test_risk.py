@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accessibility import out_of_reach, serious_violations
+from accessibility import check_accessible
 
 from quantkit import Desk
 
@@ -168,15 +168,4 @@ def test_on_a_phone_nothing_scrolls_sideways_and_a_script_in_the_address_is_text
 
 
 def test_axe_finds_nothing_serious_and_the_keyboard_reaches_everything(screen: Any) -> None:
-    page = screen.page
-    page.mouse.move(2, 2)
-    assert out_of_reach(page) == []
-    assert serious_violations(page) == []
-    page.click("#qk-theme")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(500)
-    try:
-        assert serious_violations(page) == []
-    finally:
-        page.set_viewport_size({"width": 1440, "height": 900})
-        page.click("#qk-theme")
+    check_accessible(screen.page)

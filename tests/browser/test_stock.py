@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from accessibility import out_of_reach, serious_violations
+from accessibility import check_accessible
 
 from quantkit import Desk
 
@@ -432,15 +432,4 @@ def test_indicators_and_comparison_are_the_desks_and_are_in_the_address(screen: 
 
 
 def test_axe_finds_nothing_serious_and_the_keyboard_reaches_everything(screen: Screen) -> None:
-    page = screen.page
-    page.mouse.move(2, 2)
-    assert out_of_reach(page) == []
-    assert serious_violations(page) == []
-    page.click("#qk-theme")
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(500)
-    try:
-        assert serious_violations(page) == []
-    finally:
-        page.set_viewport_size({"width": 1440, "height": 900})
-        page.click("#qk-theme")
+    check_accessible(screen.page)
