@@ -17,6 +17,7 @@ import pandas as pd
 from quantkit.core.calendars import calendar_of, exchange_timezone, known_at, on_calendar
 from quantkit.core.errors import DataError, UnknownSymbolError, UsageError
 from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, Interval, check_bars, check_interval, check_symbol
+from quantkit.data import freshness
 from quantkit.data.base import PROVIDERS, Extract, HistoryQuery, Instrument, PriceBasis, Status
 from quantkit.data.cleaning import Cleaned, clean
 from quantkit.data.tabular import CSV_SUFFIXES, PARQUET_SUFFIXES, Table, read_csv, read_parquet, shown
@@ -197,15 +198,29 @@ def import_file(
         path, symbol=symbol, name=name, currency=currency, calendar=calendar, interval=interval, timezone=timezone
     )
     instrument, bars, unit = imported.instrument, imported.bars, imported.interval
+    since = None
     if held is not None:
         instrument = replace(instrument, intervals=tuple(dict.fromkeys((*held.intervals, unit))))
+        bars, since = _with_stored(store.bars(held.symbol, unit), bars, unit, instrument.calendar)
     known = known_at(bars.index, interval=unit, calendar=instrument.calendar)
     store.put_instrument(instrument)
-    store.put_bars(instrument.symbol, unit, bars, source="files", known=known)
+    store.put_bars(instrument.symbol, unit, bars, source="files", known=known, since=since)
     store.put_quarantine(imported.cleaned.quarantine)
     store.put_repairs(instrument.symbol, unit, imported.cleaned.repairs, source="files")
     store.mark_fetched(instrument.symbol, unit, "files")
     return replace(imported, instrument=replace(instrument, intervals=(unit,)))
+
+
+def _with_stored(
+    stored: pd.DataFrame, bars: pd.DataFrame, interval: Interval, calendar: str
+) -> tuple[pd.DataFrame, pd.Timestamp | None]:
+    """`bars`, with what is stored from before them in their units if they restate it, and since when those count."""
+    found = freshness.restated(stored, bars)
+    if found is None:
+        return bars, None
+    older = freshness.in_new_units(stored[stored.index < bars.index[0]], found.close, found.adj_close)
+    since = freshness.first_known(bars.index.union(stored.index), found.last, interval, calendar)
+    return (pd.concat([older, bars]) if len(older) else bars), since
 
 
 def write_table(bars: pd.DataFrame, path: str | Path) -> Path:

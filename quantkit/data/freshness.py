@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import pandas as pd
 
-from quantkit.core.calendars import session_hours, sessions_between
+from quantkit.core.calendars import known_at, session_hours, sessions_between
 from quantkit.core.schema import Interval
 from quantkit.core.sessions import session_labels
 
-__all__ = ["Restatement", "fresh_until", "restated", "tail_start", "whole_gaps"]
+__all__ = ["Restatement", "first_known", "fresh_until", "in_new_units", "restated", "tail_start", "whole_gaps"]
 
 #: How long after the close a vendor still changes the session's bar.
 _SETTLING: Final = pd.Timedelta(hours=3)
@@ -88,6 +88,24 @@ def restated(stored: pd.DataFrame, new: pd.DataFrame) -> Restatement | None:
         return None
     close, adjusted = (_middle(ratio[: last + 1][:_OVERLAP]) for ratio in ratios)
     return Restatement(close, adjusted, both[last])
+
+
+def in_new_units(older: pd.DataFrame, close: np.ndarray | float, adj_close: np.ndarray | float) -> pd.DataFrame:
+    """Bars from before a restatement with their prices multiplied as its own were, and their volumes divided."""
+    older = older.copy()
+    older[["open", "high", "low", "close"]] = older[["open", "high", "low", "close"]].mul(close, axis=0)
+    older["volume"] /= close
+    older["adj_close"] *= adj_close
+    return older
+
+
+def first_known(bars: pd.DatetimeIndex, after: pd.Timestamp, interval: Interval, calendar: str) -> pd.Timestamp:
+    """When the first of the `bars` that follow `after` was complete; now, where there is none or it is still to come.
+
+    What is restated counts from then on: no moment has some bars in the old units and some in the new.
+    """
+    complete = known_at(bars[bars > after][:1], interval=interval, calendar=calendar)
+    return min([*complete, pd.Timestamp.now("UTC")])
 
 
 def _middle(ratio: np.ndarray) -> float:

@@ -228,7 +228,7 @@ class Upkeep:
         """
         if bars.empty:
             return bars, None
-        older = stored[stored.index < bars.index[0]].copy()
+        older = stored[stored.index < bars.index[0]]
         found = freshness.restated(stored, bars)
         if found is None:
             # Minutes that were streamed for so long that the vendor no longer reaches back to the split.
@@ -243,11 +243,9 @@ class Upkeep:
             adjusted, last = close, before[-1]
         else:
             close, adjusted, last = found
-        older[["open", "high", "low", "close"]] = older[["open", "high", "low", "close"]].mul(close, axis=0)
-        older["volume"] /= close
-        older["adj_close"] *= adjusted
-        after = bars.index.union(stored.index)
-        since = self._first_known(after[after > last], series.interval, extract.instrument.calendar)
+        calendar = extract.instrument.calendar
+        since = freshness.first_known(bars.index.union(stored.index), last, series.interval, calendar)
+        older = freshness.in_new_units(older, close, adjusted)
         return (pd.concat([older, bars]) if len(older) else bars), since
 
     def _take_over(self, name: str, series: _Series, bars: pd.DataFrame, calendar: str) -> pd.Timestamp:
@@ -259,12 +257,7 @@ class Upkeep:
         if bars.empty or (vendor_holds and bars.index[0] > first + _SLACK):
             reach = "has nothing" if bars.empty else f"reaches back only to {bars.index[0]:%Y-%m-%d}"
             raise ProviderError(f"{name} {reach}, and what is stored begins {first:%Y-%m-%d}: the two are not mixed")
-        return self._first_known(bars.index[bars.index > last], series.interval, calendar)
-
-    def _first_known(self, times: pd.DatetimeIndex, interval: Interval, calendar: str) -> pd.Timestamp:
-        """When the first of some bars was complete; now, where none is."""
-        complete = known_at(times[:1], interval=interval, calendar=calendar)
-        return min([*complete, pd.Timestamp.now("UTC")])
+        return freshness.first_known(bars.index, last, series.interval, calendar)
 
     def _keep(
         self,

@@ -15,11 +15,13 @@ from standins.truth import Listing, candles
 from standins.yahoo import YahooStandin
 
 from quantkit import Desk
-from quantkit.core.calendars import next_bars, sessions_between
+from quantkit.core.calendars import known_at, next_bars, sessions_between
 from quantkit.core.errors import NoDataError
 from quantkit.data import sql
 from quantkit.data.base import Instrument
+from quantkit.data.files import import_file
 from quantkit.data.live import LiveBar
+from quantkit.data.store import Store
 from quantkit.settings import Settings
 
 DAYS = pd.DatetimeIndex(["2023-01-03", "2023-01-04", "2023-01-05", "2023-01-06"], tz="UTC", name="time").as_unit("us")
@@ -280,3 +282,28 @@ def test_a_vendor_that_takes_a_series_over_is_never_mixed_with_the_one_before(an
             for session, closed in zip(later, closes_at(later), strict=True):
                 assert_one_scale(desk, listing, closed, session, column="close")
             assert_one_scale(desk, listing, pd.Timestamp.now("UTC"), later[-1], column="close")
+
+
+@pytest.mark.parametrize("reaches_back", [True, False])
+def test_a_file_that_restates_what_was_imported_is_never_mixed_with_it(tmp_path, any_settings, reaches_back):
+    with Store.open(any_settings) as store:
+        def imported(name, closes, days):
+            rows = [f"{day:%Y-%m-%d},{close},{close},{close},{close},100" for day, close in zip(days, closes, strict=True)]
+            path = tmp_path / name
+            path.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
+            import_file(store, path, symbol="AAA")
+
+        imported("before.csv", [100, 104, 108, 112], DAYS)
+        days = DAYS.union(next_bars(DAYS[-1], 1, calendar="XNYS"))
+        # The next file comes after a split of four to one; it may begin later than the one before.
+        first = 0 if reaches_back else 1
+        imported("after.csv", [25, 26, 27, 28, 29][first:], days[first:])
+
+        def closes(as_of):
+            return store.bars("AAA", as_of=as_of)["close"].tolist()
+
+        assert closes(None) == [25, 26, 27, 28, 29]
+        assert store.bars("AAA")["volume"].iloc[0] == (100 if reaches_back else 400)
+        known = known_at(days[4:], calendar="XNYS")[0]
+        assert closes(known - pd.Timedelta(minutes=1)) == [100, 104, 108, 112]
+        assert closes(known) == [25, 26, 27, 28, 29]
