@@ -110,7 +110,7 @@ class ViewForm(Form):
 class PortfolioRequest(Form):
     """What every question about a portfolio says."""
 
-    symbols: list[Symbol] = Field(min_length=2, max_length=MOST_SYMBOLS, examples=[["AAPL", "MSFT", "JPM", "XOM"]])
+    symbols: list[Symbol] = Field(min_length=1, max_length=MOST_SYMBOLS, examples=[["AAPL", "MSFT", "JPM", "XOM"]])
     constraints: ConstraintsForm | None = None
     expected_returns: str | None = Field(None, max_length=32, description=f"One of {', '.join(EXPECTED_RETURNS)}")
     covariance: str | None = Field(None, max_length=32, description=f"One of {', '.join(COVARIANCES)}")

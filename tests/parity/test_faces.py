@@ -90,6 +90,13 @@ def test_portfolios(api, command, shared_desk):
     assert api.get("/correlation", params={"symbols": ",".join(FOUR)}).json() == found.to_dict()
 
 
+def test_a_portfolio_of_one_symbol_is_a_portfolio(api, command, shared_desk):
+    allocation, curve, past = shared_desk.optimize(["XOM"]), shared_desk.frontier(["XOM"]), shared_desk.backtest(["XOM"])
+    rest = api.post("/portfolio/optimize", json={"symbols": ["XOM"]}).json()
+    assert rest == command("optimize", "XOM") == optimize_body(allocation, curve, past)
+    assert rest["weights"] == {"XOM": 1.0}
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("symbol", DAILY)
