@@ -65,7 +65,7 @@ def _store(settings: Settings) -> Check:
 
     with Store.open(settings) as store:
         symbols = len(store.instruments())
-        return Check("fine", "store", f"{store.url}, {symbols} symbol{"" if symbols == 1 else "s"} stored")
+        return Check("fine", "store", f"{store.url}, {symbols} symbol{'s' * (symbols != 1)} stored")
 
 
 def _bus(settings: Settings) -> Check:

@@ -135,7 +135,7 @@ class Jobs:
 
         def look(progress: Progress) -> tuple[dict[str, Any] | None, bool]:
             store, key = self._service.desk.store, _record(fingerprint)
-            return store.result(key), store.cancel_requested(key)
+            return store.result(key), store.tasks.cancelled(key)
 
         asked, withdrawn = await self._service.run(look)
         if withdrawn:
@@ -154,7 +154,7 @@ class Jobs:
         job = await self.find(fingerprint)
         if not job.ended.is_set():
             job.withdrawn.set()
-            await self._service.run(lambda progress: self._service.desk.store.request_cancel(_record(fingerprint)))
+            await self._service.run(lambda progress: self._service.desk.store.tasks.cancel(_record(fingerprint)))
             await job.ended.wait()
         return job
 
@@ -176,7 +176,7 @@ class Jobs:
 
         def keep(progress: Progress) -> None:
             asked = {"question": job.question, "arguments": arguments}
-            store.forget_task(_record(job.id))
+            store.tasks.forget(_record(job.id))
             store.put_result(_record(job.id), question={"job": job.question}, answer=asked, seconds=0.0)
 
         await self._service.run(keep)

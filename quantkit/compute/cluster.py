@@ -157,7 +157,7 @@ class DaskBackend:
             session = self._connected()
             # A flag that an earlier asker left must not withdraw this asking.
             with suppress(StoreError):
-                self._store.forget_task(flight.task.fingerprint)
+                self._store.tasks.forget(flight.task.fingerprint)
             for attempt in range(5):
                 envelope = self._ask(session, sealed, flight, attempt)
                 if envelope.kind != "cancelled":
@@ -218,7 +218,7 @@ class DaskBackend:
                 if flight.cancelled.is_set():
                     asking.cancel()
                     with suppress(StoreError):
-                        self._store.request_cancel(fingerprint)
+                        self._store.tasks.cancel(fingerprint)
                     raise Cancelled("the question was withdrawn")
                 if monotonic() - life.seen > SILENCE_SECONDS:
                     raise Unavailable(f"no living worker has been seen for {SILENCE_SECONDS:.0f} s")
@@ -237,7 +237,7 @@ class DaskBackend:
 
     def _tell(self, flight: Flight) -> None:
         try:
-            progress = self._store.progress(flight.task.fingerprint)
+            progress = self._store.tasks.progress(flight.task.fingerprint)
         except StoreError:
             return
         with suppress(Cancelled):
@@ -321,9 +321,9 @@ class _StoreProgress:
         self._told = monotonic()
         try:
             # Both are needed. Unwanted alone may be a page that was closed; flagged alone has another asker.
-            if self._withdrawn() and self._store.cancel_requested(self._fingerprint):
+            if self._withdrawn() and self._store.tasks.cancelled(self._fingerprint):
                 raise Cancelled("the question was withdrawn")
-            self._store.report_progress(self._fingerprint, done, total, doing)
+            self._store.tasks.report(self._fingerprint, done, total, doing)
         except StoreError as error:
             log.debug("progress is not told: %s", error)
 
@@ -353,9 +353,9 @@ def answer_on_worker(sealed: Sealed) -> Envelope:
     if store is None:
         return travelling(work(order.task, None, lambda done, total, doing="": None))
     with suppress(StoreError):
-        store.forget_task(fingerprint)
-        store.report_progress(fingerprint, 0, 1, "starting")
+        store.tasks.forget(fingerprint)
+        store.tasks.report(fingerprint, 0, 1, "starting")
     envelope = travelling(work(order.task, store, _StoreProgress(store, fingerprint, withdrawn)))
     with suppress(StoreError):
-        store.forget_task(fingerprint)
+        store.tasks.forget(fingerprint)
     return envelope

@@ -27,24 +27,15 @@ from quantkit.data.ledger import Ledger
 from quantkit.data.live import Live, announce, stamp_after
 from quantkit.data.runs import Runs
 from quantkit.data.series import Columns, Written
+from quantkit.data.tasks import Tasks
 from quantkit.settings import Settings
 
 if TYPE_CHECKING:
     from quantkit.data.postgres import PostgresDatabase
 
-__all__ = ["Change", "Store", "TaskProgress", "Written"]
+__all__ = ["Change", "Store", "Written"]
 
 _DAY = 86_400_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class TaskProgress:
-    """How far a computation is: `done` of `total` steps, what it was `doing`, and when it said so (`updated`)."""
-
-    done: int
-    total: int
-    doing: str
-    updated: pd.Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +65,8 @@ class Store:
         self.live = Live(database)
         #: What the collector and the reports did.
         self.runs = Runs(database)
+        #: What computations say while they run.
+        self.tasks = Tasks(database)
 
     @classmethod
     def open(cls, settings: Settings, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
@@ -429,7 +422,7 @@ class Store:
         names = ("time", "kind", "value", "source", "at")
         return self._frame(table, names, of, (table.c.time, table.c.kind), times=("time", "at"))
 
-    # Quotes, results, tasks
+    # Quotes and results
 
     def put_quote(self, symbol: str, quote: Mapping[str, Any]) -> None:
         """Keep the latest quote (JSON-safe, without NaN) in place of the one before."""
@@ -466,38 +459,6 @@ class Store:
         with self._database.read() as connection:
             text = connection.execute(sa.select(table.c.answer).where(table.c.fingerprint == fingerprint)).scalar()
         return None if text is None else json.loads(text)
-
-    def report_progress(self, key: str, done: int, total: int, doing: str = "") -> None:
-        """Say how far the computation `key` is."""
-        row = {"key": key, "done": int(done), "total": int(total), "doing": doing, "at": sql.now()}
-        with self._database.write() as connection:
-            sql.upsert(connection, tables.tasks, [row])
-
-    def progress(self, key: str) -> TaskProgress | None:
-        """How far the computation `key` is; None if it has not said."""
-        table = tables.tasks
-        with self._database.read() as connection:
-            row = connection.execute(sa.select(table).where(table.c.key == key)).one_or_none()
-        return (
-            None if row is None or row.done is None else TaskProgress(row.done, row.total, row.doing, sql.stamp(row.at))
-        )
-
-    def request_cancel(self, key: str) -> None:
-        """Ask the computation `key` to stop, whichever process it runs in."""
-        with self._database.write() as connection:
-            sql.upsert(connection, tables.tasks, [{"key": key, "cancelled": True, "at": sql.now()}])
-
-    def cancel_requested(self, key: str) -> bool:
-        """Whether someone has asked the computation `key` to stop."""
-        table = tables.tasks
-        with self._database.read() as connection:
-            return bool(connection.execute(sa.select(table.c.cancelled).where(table.c.key == key)).scalar())
-
-    def forget_task(self, key: str) -> None:
-        """Drop the progress of `key` and any request to cancel it."""
-        table = tables.tasks
-        with self._database.write() as connection:
-            connection.execute(table.delete().where(table.c.key == key))
 
     # The whole
 

@@ -191,7 +191,7 @@ def test_progress_travels_through_the_store(asker, log):
     steps = [done for done, total, doing in seen if (total, doing) == (15, "stepping")]
     assert len(set(steps)) >= 4
     assert steps == sorted(steps)
-    assert asker.store.progress(task.fingerprint) is None
+    assert asker.store.tasks.progress(task.fingerprint) is None
 
 
 def test_a_withdrawn_question_stops_on_its_worker_and_can_be_asked_again_at_once(asker, log):

@@ -287,8 +287,9 @@ def test_a_vendor_that_takes_a_series_over_is_never_mixed_with_the_one_before(an
 @pytest.mark.parametrize("reaches_back", [True, False])
 def test_a_file_that_restates_what_was_imported_is_never_mixed_with_it(tmp_path, any_settings, reaches_back):
     with Store.open(any_settings) as store:
+
         def imported(name, closes, days):
-            rows = [f"{day:%Y-%m-%d},{close},{close},{close},{close},100" for day, close in zip(days, closes, strict=True)]
+            rows = [f"{day:%Y-%m-%d},{each},{each},{each},{each},100" for day, each in zip(days, closes, strict=True)]
             path = tmp_path / name
             path.write_text("\n".join(["date,open,high,low,close,volume", *rows]) + "\n")
             import_file(store, path, symbol="AAA")

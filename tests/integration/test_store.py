@@ -425,18 +425,18 @@ def test_prune_drops_old_answers_only(store, monkeypatch):
 
 
 def test_progress_and_cancel_go_through_the_store(store):
-    assert store.progress("k") is None
-    assert not store.cancel_requested("k")
-    store.request_cancel("k")
-    assert store.progress("k") is None
-    store.report_progress("k", 3, 10, "fitting")
-    progress = store.progress("k")
+    assert store.tasks.progress("k") is None
+    assert not store.tasks.cancelled("k")
+    store.tasks.cancel("k")
+    assert store.tasks.progress("k") is None
+    store.tasks.report("k", 3, 10, "fitting")
+    progress = store.tasks.progress("k")
     assert (progress.done, progress.total, progress.doing) == (3, 10, "fitting")
     assert abs(pd.Timestamp.now("UTC") - progress.updated) < pd.Timedelta(minutes=1)
-    assert store.cancel_requested("k")
-    store.forget_task("k")
-    assert store.progress("k") is None
-    assert not store.cancel_requested("k")
+    assert store.tasks.cancelled("k")
+    store.tasks.forget("k")
+    assert store.tasks.progress("k") is None
+    assert not store.tasks.cancelled("k")
 
 
 def test_a_listener_learns_that_something_changed_and_what(store, settings):

@@ -44,7 +44,7 @@ def write(where: Settings, own: str, barrier: Any, failures: Any) -> None:
                 # Every bar of one put has the same volume: a reader that sees two has seen half of a put.
                 store.put_bars("WHOLE", "1m", bars_of(CHUNK, volume=float(part + 1)), source=own)
                 store.put_result(f"{own}{part}", question={}, answer={"part": part}, seconds=0.0)
-                store.report_progress("task", part, ROUNDS)
+                store.tasks.report("task", part, ROUNDS)
     except BaseException as error:
         failures.put(f"{own}: {error!r}")
         raise

@@ -91,9 +91,10 @@ def test_portfolios(api, command, shared_desk):
 
 
 def test_a_portfolio_of_one_symbol_is_a_portfolio(api, command, shared_desk):
-    allocation, curve, past = shared_desk.optimize(["XOM"]), shared_desk.frontier(["XOM"]), shared_desk.backtest(["XOM"])
-    rest = api.post("/portfolio/optimize", json={"symbols": ["XOM"]}).json()
-    assert rest == command("optimize", "XOM") == optimize_body(allocation, curve, past)
+    desk, alone = shared_desk, ["XOM"]
+    rest = api.post("/portfolio/optimize", json={"symbols": alone}).json()
+    assert rest == command("optimize", *alone)
+    assert rest == optimize_body(desk.optimize(alone), desk.frontier(alone), desk.backtest(alone))
     assert rest["weights"] == {"XOM": 1.0}
 
 
