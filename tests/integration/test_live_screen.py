@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pandas as pd
 import pytest
+from recording import playing
 from traitlets import dlink
 
 from quantkit import Desk
-from quantkit.data.collector import Collector
-from quantkit.data.replay import ReplayProvider, recorded_session, rewind
+from quantkit.data.replay import recorded_session, rewind
 from quantkit.ui import question as question_module
 from quantkit.ui.background import Background
 from quantkit.ui.charts.fan import FanChart
@@ -59,19 +60,9 @@ def desk(tmp_path) -> Iterator[Desk]:
 
 @pytest.fixture
 def play(desk: Desk) -> Iterator[Callable[[float], None]]:
-    """Plays the recorded session at a speed, in a thread of its own."""
-    stop, threads = threading.Event(), []
-
-    def start(speed: float) -> None:
-        provider = ReplayProvider(desk.settings, speed=speed, start={"MSFT": recorded_session("MSFT").index[0]})
-        collector = Collector(desk.settings, desk.store, provider, ["MSFT"], say=lambda text: None, recorded=True)
-        threads.append(threading.Thread(target=collector.stream, args=(stop,)))
-        threads[-1].start()
-
-    yield start
-    stop.set()
-    for thread in threads:
-        thread.join(30)
+    """Plays the recorded session at a speed until the test ends."""
+    with ExitStack() as stack:
+        yield lambda speed: stack.enter_context(playing(desk, "MSFT", speed))
 
 
 def test_candles_quote_watchlist_forecast_and_risk_move_with_the_market(desk: Desk, play) -> None:

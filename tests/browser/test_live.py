@@ -1,0 +1,145 @@
+"""Every screen that shows the market moves with it, in a real browser, and what it shows then is what Desk says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from recording import playing
+
+from quantkit import Desk
+from quantkit.data.replay import rewind
+
+pytestmark = pytest.mark.browser
+
+DASHBOARDS = Path(__file__).parents[2] / "dashboards"
+LAST_CANDLE = """() => {
+  const x = (stick) => Number(stick.getAttribute('transform').match(/-?[\\d.]+/)[0]);
+  const sticks = [...document.querySelectorAll('.qk-plot .stick')].sort((a, b) => x(a) - x(b));
+  return sticks.length ? sticks[sticks.length - 1].innerHTML : '';
+}"""
+FAN = "() => [...document.querySelectorAll('.qk-answer .object_grp')].map((g) => g.getAttribute('transform')).join()"
+
+
+def screens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the screens that show one symbol."""
+    folder = tmp_path_factory.mktemp("dashboards")
+    for name in ("stock", "predictions", "risk"):
+        shutil.copy(DASHBOARDS / f"{name}.ipynb", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with serve(screens(tmp_path_factory)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def desk(server: Any) -> Iterator[Desk]:
+    """On the store of the server, as the collector's is, with the session that will be played taken out of it."""
+    with Desk.open(home=server.log.parent) as opened:
+        opened.history("MSFT", interval="1m", period="1d")
+        rewind(opened.settings, opened.store, ["MSFT"])
+        yield opened
+
+
+def moves(visitor: Any, script: str, before: Any, what: str, seconds: float = 120) -> None:
+    end = visitor.page.evaluate("performance.now()") + seconds * 1000
+    while visitor.said(script) == before:
+        assert visitor.page.evaluate("performance.now()") < end, f"{what} has not moved within {seconds} s"
+        visitor.page.wait_for_timeout(100)
+
+
+def test_candle_quote_forecast_and_value_at_risk_move_in_every_open_screen(server, desk, visit) -> None:
+    view = "symbol=MSFT&interval=1m"
+    stock, predictions, risk = visit(), visit(), visit()
+    stock.open(server.address("stock", f"{view}&period=1d"))
+    predictions.open(server.address("predictions", f"{view}&model=naive&models=naive,drift&horizon=2"))
+    risk.open(server.address("risk", view), seconds=90)
+    predictions.wait_for("[data-qk-tile='Predicted next'] b", ".", 60)
+    risk.wait_for("[data-qk-tile='VaR'] b", "%", 120)
+    candle, fan = stock.said(LAST_CANDLE), predictions.said(FAN)
+    quote, price = stock.text("[data-qk-last]"), predictions.text("[data-qk-tile='Predicted next'] b")
+    at_risk = risk.text("[data-qk-tile='VaR'] b")
+    assert candle
+    with playing(desk, "MSFT", 300.0):
+        moves(stock, LAST_CANDLE, candle, "the last candle")
+        moves(stock, "document.querySelector('[data-qk-last]').textContent", quote, "the last price")
+        tile = "document.querySelector(\"[data-qk-tile='{}'] b\").textContent"
+        moves(predictions, tile.format("Predicted next"), price, "the forecast")
+        moves(predictions, FAN, fan, "the fan")
+        moves(risk, tile.format("VaR"), at_risk, "the value at risk")
+    last = desk.quote("MSFT")
+    stock.wait_for("[data-qk-last]", f"{last.close:,.2f}")
+    made = desk.predict("MSFT", model="naive", interval="1m", horizon=2)
+    predictions.wait_for("[data-qk-tile='Predicted next'] b", f"{made.predicted_price:,.2f}", 60)
+    assert made.as_of > pd.Timestamp("2022-06-01", tz="UTC")
+    report = desk.risk("MSFT", interval="1m")
+    risk.wait_for("[data-qk-tile='VaR'] b", f"{report.value_at_risk['auto'] * 100:,.2f}%", 120)
+    for visitor in (stock, predictions, risk):
+        assert visitor.errors == []
+        assert visitor.foreign == []
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_half_an_hour_of_a_looping_replay_leaves_nothing_behind(serve, visit, tmp_path_factory) -> None:
+    """Ten bars a second in three screens: neither a kernel nor a page holds more at the end than after five minutes."""
+    minutes = float(os.environ.get("QUANTKIT_SOAK_MINUTES", "30"))
+    with serve(screens(tmp_path_factory)) as server:
+        home = server.log.parent
+        replay = [sys.executable, "-m", "quantkit.cli", "collect", "--replay", "MSFT", "--speed", "600", "--loop"]
+        with (home / "replay.log").open("w") as out:
+            collector = subprocess.Popen(
+                replay, env=os.environ | {"QUANTKIT_HOME": str(home)}, stdout=out, stderr=subprocess.STDOUT
+            )
+        try:
+            pages = [visit(), visit(), visit()]
+            for page, name in zip(pages, ("stock", "predictions", "risk"), strict=True):
+                query = "symbol=MSFT&interval=1m" + ("&period=1d" if name == "stock" else "&level=0.95")
+                page.open(server.address(name, query), seconds=120)
+            ids = [
+                json.loads(page.said("document.getElementById('jupyter-config-data').textContent"))["kernelId"]
+                for page in pages
+            ]
+            time.sleep(60 * minutes / 6)
+            began = weigh(server, pages, ids)
+            time.sleep(60 * minutes * 5 / 6)
+            ended = weigh(server, pages, ids)
+        finally:
+            collector.terminate()
+            assert collector.wait(30) == 0, (home / "replay.log").read_text()
+    print(began, ended, sep="\n")
+    for name, limit in (("resident", 1.10), ("heap", 1.25), ("nodes", 1.25), ("threads", 1.0)):
+        for before, after in zip(began[name], ended[name], strict=True):
+            assert after <= before * limit, (name, began[name], ended[name])
+
+
+def weigh(server: Any, pages: list[Any], ids: list[str]) -> dict[str, list[float]]:
+    """What each page and its kernel hold, the page's rubbish taken away."""
+    kernels = [next(each for each in server.kernels() if kernel in " ".join(each.cmdline())) for kernel in ids]
+    heaps, nodes = [], []
+    for page in pages:
+        session = page.page.context.new_cdp_session(page.page)
+        session.send("HeapProfiler.collectGarbage")
+        counted = session.send("Memory.getDOMCounters")
+        session.send("Runtime.enable")
+        heaps.append(session.send("Runtime.getHeapUsage")["usedSize"] / 2**20)
+        nodes.append(float(counted["nodes"]))
+        session.detach()
+    return {
+        "resident": [each.memory_info().rss / 2**20 for each in kernels],
+        "heap": heaps,
+        "nodes": nodes,
+        "threads": [float(each.num_threads()) for each in kernels],
+    }
