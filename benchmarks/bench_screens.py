@@ -21,7 +21,7 @@ BARS = 60
 VISITORS = 8
 PANS = 40
 
-# Each paint of the chart, and what it showed: its texts hold the tag of the last close.
+# Each paint of the chart, and the last close that its tag showed.
 WATCH = """() => {
   const chart = document.querySelector(".qk-plot svg.svg-figure");
   let due = false;
@@ -31,7 +31,7 @@ WATCH = """() => {
     due = true;
     requestAnimationFrame(() => setTimeout(() => {
       due = false;
-      window.__painted.push([Date.now(), chart.textContent]);
+      window.__painted.push([Date.now(), document.querySelector(".qk-plot .qk-tag").textContent]);
     }));
   }).observe(chart, { subtree: true, childList: true, attributes: true, characterData: true });
 }"""
@@ -116,7 +116,7 @@ def _open(browser: Any, address: str) -> Any:
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.goto(address, wait_until="commit")
     page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
-    page.wait_for_selector(".qk-plot .stick", timeout=60_000)
+    page.wait_for_selector(".qk-plot .stick", state="attached", timeout=60_000)
     page.evaluate(WATCH)
     return page
 
@@ -133,10 +133,8 @@ def _measure(desk: Desk, pages: list[Any], bars: list[LiveBar]) -> list[float]:
     waited = []
     for page in pages:
         painted = page.evaluate("window.__painted.splice(0)")
-        first = {
-            close: next((at / 1000 for at, text in painted if f"{close:,.2f}" in text), None) for _, close in stored
-        }
-        seen = [(moment, first[close]) for moment, close in stored]
+        first = {text: at / 1000 for at, text in reversed(painted)}
+        seen = [(moment, first.get(f"{close:,.2f}")) for moment, close in stored]
         for number, (moment, at) in enumerate(seen):
             # A bar that no paint shows was overtaken; it was seen to be over when a later one was painted.
             later = [each for _, each in seen[number:] if each is not None]
@@ -154,7 +152,7 @@ def _pans(browser: Any, folder: Path) -> list[float]:
     with dashboards(home, "--dashboards", str(notebooks)) as (base, server):
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(f"{base}voila/render/million.ipynb", wait_until="commit")
-        page.wait_for_selector(".qk-plot .stick", timeout=120_000)
+        page.wait_for_selector(".qk-plot .stick", state="attached", timeout=120_000)
         wait_until_idle(server)
         box = page.locator(".qk-plot svg.svg-figure").first.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

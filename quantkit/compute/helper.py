@@ -14,6 +14,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from quantkit.compute.link import receive, send
+from quantkit.compute.priority import give_way
 
 __all__ = ["main"]
 
@@ -63,6 +64,7 @@ class _Questions:
 def main() -> None:
     """Answer until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the asker decides
+    give_way()
     line, questions = _Line(), _Questions()
     for run in (line.keep_saying_alive, questions.listen):
         threading.Thread(target=run, daemon=True).start()

@@ -23,6 +23,7 @@ import psutil
 
 from quantkit.compute.broker import Broker, broker_file
 from quantkit.compute.cluster import read_address, warming
+from quantkit.compute.priority import give_way
 from quantkit.core.fingerprint import code_version
 
 __all__ = ["run_scheduler", "run_worker"]
@@ -135,6 +136,7 @@ async def _scheduler(host: str, port: int, address_file: Path | None, stop: asyn
 async def _worker(scheduler: str, host: str, memory_limit: int, stop: asyncio.Event) -> int:
     from distributed import Worker
 
+    give_way()
     waited = 0.0
     while (address := read_address(scheduler)) is None:
         if stop.is_set() or waited > FILE_SECONDS:

@@ -16,7 +16,7 @@ import pandas as pd
 from quantkit.core.calendars import known_at
 from quantkit.core.errors import NoDataError, UnknownSymbolError
 from quantkit.core.schema import INTERVALS, Interval, check_interval, check_symbol
-from quantkit.core.sessions import session_bars
+from quantkit.core.sessions import session_bars, session_labels
 from quantkit.data.base import PROVIDERS, HistoryQuery, Instrument, Provider, Status
 from quantkit.data.pacing import Memory
 from quantkit.data.quote import Quote
@@ -28,6 +28,9 @@ from quantkit.settings import Settings
 __all__ = ["Market"]
 
 _WITHOUT_SPLITS: Final = ("sample", "replay", "files", "alphavantage")
+#: How far back the session before the last one lies: usually, and at the longest.
+_WEEKEND: Final = pd.Timedelta(days=4)
+_HOLIDAYS: Final = pd.Timedelta(days=14)
 EMBEDDED: Final[dict[str, Status]] = {"sample": "sample", "replay": "replay"}
 
 
@@ -211,7 +214,9 @@ class Market:
         if interval == "1d" or instrument.source not in self._vendors:
             self.ensure(instrument.symbol, interval)
         stored = self.store.bar_range(instrument.symbol, interval)
-        bars = self._stored(instrument, interval, start=stored[1] - pd.Timedelta(days=14) if stored else None)
+        bars = self._stored(instrument, interval, start=stored[1] - _WEEKEND if stored else None)
+        if stored and len(session_labels(bars.index[[0, -1]], instrument.calendar).unique()) < 2:
+            bars = self._stored(instrument, interval, start=stored[1] - _HOLIDAYS)
         bars = self.with_forming(bars)
         return known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0], bars
 

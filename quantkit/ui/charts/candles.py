@@ -49,7 +49,7 @@ __all__ = ["CandleChart"]
 
 MARGIN = {"left": 8, "right": 72}
 #: Pixels that a candle needs to be told from its neighbour.
-PIXELS_PER_CANDLE = 2.4
+PIXELS_PER_CANDLE = 3.2
 #: Pixels on either side of a tick that its label takes.
 LABEL_HALF = 22
 LEAST_BARS = 6
@@ -300,12 +300,14 @@ class CandleChart(widgets.VBox):
         if told is None or told.attrs.get("symbol") != self.series.symbol or not len(index):
             return {}
         found: dict[str, np.ndarray] = {}
-        for kind, rows in told.groupby("kind"):
-            at = index.searchsorted(pd.DatetimeIndex(rows["time"]))
-            inside = (at < len(index)) & (rows["time"] >= index[0].normalize()).to_numpy()
-            if inside.any():
-                found[str(kind)] = np.full(len(index), np.nan)
-                found[str(kind)][at[inside]] = rows["value"].to_numpy(dtype=float)[inside]
+        times = pd.DatetimeIndex(told["time"])
+        at = index.searchsorted(times)
+        inside = (at < len(index)) & np.asarray(times >= index[0].normalize())
+        kinds, values = told["kind"].to_numpy(), told["value"].to_numpy(dtype=float)
+        for kind in dict.fromkeys(kinds[inside]):
+            chosen = inside & (kinds == kind)
+            found[str(kind)] = np.full(len(index), np.nan)
+            found[str(kind)][at[chosen]] = values[chosen]
         return found
 
     def _redraw(self) -> None:
@@ -359,6 +361,8 @@ class CandleChart(widgets.VBox):
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
+        if fresh:
+            self.pointer.held = [mark.model_id for layer in self.layers for mark in layer.costly]
         if fresh or view.compared:  # which is rebased to what is in sight
             self.pointer.show(candles, self.series.clock, meta, self._extras(view))
         else:
@@ -372,7 +376,8 @@ class CandleChart(widgets.VBox):
             covered = drawn.first[0] <= max(start, 0) and drawn.last[-1] >= min(stop, len(self.series)) - 1
             if covered:
                 return drawn, False
-        margin = math.ceil((high - low) / 2)
+        # Each candle costs the browser several elements, in sight or not.
+        margin = math.ceil((high - low) / 4)
         return aggregate(self.series.columns, start - margin, stop + margin, size=size), True
 
     def _fit_prices(self, view: View) -> float:
@@ -465,8 +470,9 @@ class CandleChart(widgets.VBox):
             return
         members = [
             *self.figure.marks, *(axis for axis in self.figure.axes if axis is not self.time_axis), self.figure,
-            self.scales.price, self.scales.volume, self.scales.x, *self.navigator.widgets, self.pointer,
-            *(part for pane in self.panes for part in pane.every),
+            self.scales.price, self.scales.volume, self.scales.x, *self.navigator.widgets,
+            # The last one here is sent first: it has the browser hold the marks until they come.
+            *(part for pane in self.panes for part in pane.every), self.pointer,
         ]  # fmt: skip
         self._quiet = True
         try:
@@ -477,6 +483,7 @@ class CandleChart(widgets.VBox):
                 self._draw()
         finally:
             self._quiet = False
+            self.pointer.held = []
 
     @contextmanager
     def _changing(self) -> Iterator[None]:

@@ -111,13 +111,16 @@ class Layer(ABC):
     marks : list of Mark
         In the order in which they are drawn.
     axes : list of Axis
+    costly : list of Mark
+        Those of ``marks`` that have an element for every bar, which each drawing sends anew.
     """
 
     marks: list[bq.Mark]
     axes: list[bq.Axis]
+    costly: list[bq.Mark]
 
     def __init__(self) -> None:
-        self.marks, self.axes = [], []
+        self.marks, self.axes, self.costly = [], [], []
 
     @abstractmethod
     def draw(self, view: View) -> None:
@@ -146,6 +149,7 @@ class CandleLayer(Layer):
         self.falling = bq.OHLC(scales=at, **style)
         self.line = bq.Lines(scales=at, stroke_width=1.5, visible=False)
         self.marks = [self.rising, self.falling, self.line]
+        self.costly = [self.rising, self.falling]
 
     def draw(self, view: View) -> None:
         """Redraw the candles."""
@@ -183,7 +187,7 @@ class VolumeLayer(Layer):
         super().__init__()
         self.scale = scales.volume
         self.bars = bq.Bars(scales={"x": scales.x, "y": scales.volume}, padding=0.25, stroke_width=0.0, visible=False)
-        self.marks = [self.bars]
+        self.marks = self.costly = [self.bars]
         self._colours = ("#888888", "#888888")
 
     def draw(self, view: View) -> None:

@@ -103,8 +103,11 @@ export default {
       return rect ? rect.getBoundingClientRect() : null;
     };
     const domain = () => [x.get("min"), x.get("max")];
+    // Where one looks: a drag is ahead of the scale.
+    let aim = null;
+    const now = () => aim ?? domain();
     const barAt = (clientX, box) => {
-      const [low, high] = domain();
+      const [low, high] = now();
       return low + ((clientX - box.left) / box.width) * (high - low);
     };
     const nearest = (bar) => {
@@ -129,7 +132,7 @@ export default {
     const cross = (at, box, clientY) => {
       hovered = at;
       if (at < 0) return hide();
-      const [low, high] = domain();
+      const [low, high] = now();
       const share = (rows[at * columns] - low) / (high - low);
       const frame = overlay.getBoundingClientRect();
       const left = box.left - frame.left + share * box.width;
@@ -155,8 +158,75 @@ export default {
       say(at);
     };
 
-    // pan and zoom: the scale moves here at once, the kernel refines what is drawn
-    let wanted = null, framed = 0;
+    // A drag shifts what is drawn, which costs a hundredth of drawing it anew; the scale follows when the pointer rests,
+    // or when what is drawn beyond the edges runs out. Each mark gives up its shift in the moment it is drawn anew.
+    const REST = 120, LONGEST = 400, SPARE = 0.22;
+    const DRAWN = { subtree: true, childList: true, attributes: true, attributeFilter: ["transform", "d", "x", "width"] };
+    const carried = new Map(); // group: pixels that the scale has moved since it was drawn
+    const widened = new Map(); // figure: how its edges are put back
+    let pixels = 0, resting = 0;
+    const widen = (svg) => {
+      const clip = svg.querySelector("clipPath rect"), seen = svg.querySelector(".plotarea_events");
+      if (!clip || !seen) return;
+      const [outer, inner] = [svg.getBoundingClientRect(), seen.getBoundingClientRect()];
+      const width = clip.getAttribute("width");
+      svg.style.clipPath = `inset(0 ${outer.right - inner.right}px 0 ${inner.left - outer.left}px)`;
+      clip.setAttribute("x", -width);
+      clip.setAttribute("width", 3 * width);
+      widened.set(svg, () => {
+        svg.style.clipPath = "";
+        clip.setAttribute("x", 0);
+        clip.setAttribute("width", width);
+      });
+    };
+    const carry = (group) => {
+      const redrawn = new MutationObserver(() => drop(group));
+      redrawn.observe(group, DRAWN);
+      carried.set(group, { behind: 0, redrawn });
+    };
+    const drop = (group) => {
+      carried.get(group)?.redrawn.disconnect();
+      carried.delete(group);
+      group.style.transform = "";
+    };
+    const shift = (by) => {
+      pixels = by;
+      for (const svg of root.querySelectorAll(":is(.qk-plot, .qk-pane) svg.svg-figure")) {
+        if (!widened.has(svg)) widen(svg);
+        for (const group of svg.querySelectorAll("g[clip-path]"))
+          if (group.childElementCount && !carried.has(group)) carry(group);
+      }
+      const axis = plot.querySelector("svg.svg-background .axis")?.parentElement;
+      if (axis && !carried.has(axis)) carry(axis);
+      for (const [group, { behind }] of carried) group.style.transform = `translateX(${behind + pixels}px)`;
+    };
+    const settle = () => {
+      if (aim) return;
+      for (const group of [...carried.keys()]) drop(group);
+      for (const putBack of widened.values()) putBack();
+      widened.clear();
+    };
+    const commit = () => {
+      clearTimeout(resting);
+      if (!aim) return;
+      const [min, max] = aim;
+      aim = null;
+      for (const group of carried.values()) group.behind += pixels;
+      pixels = 0;
+      if (min !== x.get("min") || max !== x.get("max")) {
+        x.set({ min, max });
+        x.save_changes();
+      }
+      if (widened.size) setTimeout(settle, LONGEST); // what is not drawn anew by then has no place on the scale
+    };
+    const rest = () => {
+      const seen = aim;
+      // On a busy machine moves wait in line behind the clock; those of this frame come before it.
+      requestAnimationFrame(() => { if (aim === seen) commit(); });
+    };
+
+    // pan and zoom: the picture moves here at once, the kernel refines what is drawn
+    let framed = 0;
     const show = (low, high) => {
       const [least, most] = meta.limits ?? [low, high];
       const whole = most - least;
@@ -164,18 +234,19 @@ export default {
       const middle = (low + high) / 2;
       let from = high - low === width ? low : middle - width / 2;
       from = Math.max(Math.min(from, most - width, meta.newest ?? most), least);
-      wanted = [from, from + width];
+      aim = [from, from + width];
       if (!framed)
         framed = requestAnimationFrame(() => {
           framed = 0;
-          const [min, max] = wanted;
-          wanted = null;
-          if (min === x.get("min") && max === x.get("max")) return;
-          x.set({ min, max });
-          x.save_changes();
+          if (!aim) return;
+          const [min, max] = aim, [left, right] = domain(), span = right - left;
+          clearTimeout(resting);
+          const sameWidth = Math.abs(max - min - span) < 1e-9 * span;
+          if (!sameWidth || Math.abs(min - left) > SPARE * span || !area()) return commit();
+          shift(((left - min) / span) * area().width);
+          resting = setTimeout(rest, REST);
         });
     };
-    const now = () => wanted ?? domain();
     const zoom = (factor, bar) => {
       const [low, high] = now();
       const [least, most] = meta.limits ?? [low, high];
@@ -192,7 +263,7 @@ export default {
     let grip = null;
     const regrip = () => {
       const at = [...fingers.values()];
-      grip = at.length ? { domain: domain(), x: at.map((f) => f.x), y: at[0].y } : null;
+      grip = at.length ? { domain: now(), x: at.map((f) => f.x), y: at[0].y } : null;
     };
     const move = (event) => {
       const box = area();
@@ -280,6 +351,7 @@ export default {
         listen(plot, type, (event) => {
           fingers.delete(event.pointerId);
           regrip();
+          commit();
           plot.classList.toggle("grabbing", fingers.size > 0);
         });
       listen(plot, "pointerleave", (event) => { if (!fingers.size && event.pointerType === "mouse") hide(); });
@@ -345,6 +417,25 @@ export default {
       tag();
       requestAnimationFrame(painted);
     };
+    // Marks that the kernel is about to send anew do not follow the scales meanwhile: each would be drawn three times.
+    const known = new Map(), held = new Set();
+    const hold = () => {
+      const ids = model.get("held");
+      for (const id of ids) {
+        const mark = known.get(id);
+        if (!mark) model.widget_manager.get_model(id).then((found) => known.set(id, found));
+        else if (!mark.dirty) { mark.dirty = true; held.add(mark); }
+      }
+      if (ids.length) return;
+      for (const mark of held) {
+        if (!mark.dirty) continue; // its data came
+        mark.dirty = false;
+        mark.trigger("data_updated");
+      }
+      held.clear();
+    };
+    model.on("change:held", hold);
+
     let queued = false;
     const changed = () => {
       // rows and meta arrive in one message but announce themselves one by one.
@@ -361,6 +452,8 @@ export default {
     return () => {
       stop.abort();
       overlay?.remove();
+      clearTimeout(resting);
+      model.off("change:held", hold);
       model.off("change:rows", changed);
       model.off("change:meta", changed);
       model.off("change:tokens", tokens);
