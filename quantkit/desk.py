@@ -127,7 +127,7 @@ class Desk:
         """
         rows = []
         for each in self.market.instruments():
-            stored = next(filter(None, (self.store.bar_range(each.symbol, i) for i in each.intervals)), None)
+            stored = next(filter(None, (self.store.bar_ends(each.symbol, i) for i in each.intervals)), None)
             first, last = (stored[0], stored[1]) if stored else (pd.NaT, pd.NaT)
             rows.append((each.symbol, each.name, each.currency, each.calendar, ", ".join(each.intervals), first, last,
                          each.source))  # fmt: skip
@@ -198,7 +198,7 @@ class Desk:
             newest = self._last_time(instrument.symbol, interval, known)
             if newest is not None:
                 first = period_start(period, newest, instrument.calendar)
-        bars = self.market.bars(instrument.symbol, interval, start=first, end=last, as_of=known)
+        bars = self.market.stored(instrument, interval, start=first, end=last, as_of=known)
         if forming and known is None and last is None:
             bars = self.market.with_forming(bars)
         return bars if adjusted else self.market.as_traded(bars)
@@ -1025,7 +1025,7 @@ class Desk:
 
     def _last_time(self, symbol: str, interval: Interval, as_of: pd.Timestamp | None) -> pd.Timestamp | None:
         if as_of is None:
-            stored = self.store.bar_range(symbol, interval)
+            stored = self.store.bar_ends(symbol, interval)
             return None if stored is None else stored[1]
         known = self.store.bars(symbol, interval, as_of=as_of)
         return None if known.empty else known.index[-1]

@@ -43,7 +43,7 @@ def _bus(desk: Desk) -> dict[str, str]:
 
 
 def _vendor(desk: Desk) -> dict[str, str]:
-    held = (desk.store.bar_range(symbol) for symbol in desk.settings.watchlist)
+    held = (desk.store.bar_ends(symbol) for symbol in desk.settings.watchlist)
     newest = max((found[1] for found in held if found is not None), default=None)
     names = ", ".join(provider.name for provider in desk.market.providers)
     if newest is None:

@@ -333,7 +333,7 @@ class Collector:
 
     def _fill_gap(self, symbol: str, gap: _Gap, heard: list[LiveBar], *, last: bool) -> None:
         # Nothing after the gap is stored while it is one: the last stored minute is where it begins.
-        stored = self.store.bar_range(symbol, "1m")
+        stored = self.store.bar_ends(symbol, "1m")
         gap.asked = True
         try:
             self.fill(symbol, None if stored is None else stored[1])
@@ -409,7 +409,7 @@ class Collector:
                 if stop.is_set():
                     return
                 try:
-                    stored = self.store.bar_range(symbol, "1m")
+                    stored = self.store.bar_ends(symbol, "1m")
                     if self.fill(symbol, None if stored is None else stored[1]):
                         self._announcer.announce()
                     self.events += 1

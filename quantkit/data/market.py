@@ -108,9 +108,9 @@ class Market:
         NoDataError
             There are none in that range, or none of that interval; says what there is.
         """
-        return self._stored(self.ensure(symbol, interval), interval, start=start, end=end, as_of=as_of)
+        return self.stored(self.ensure(symbol, interval), interval, start=start, end=end, as_of=as_of)
 
-    def _stored(
+    def stored(
         self,
         instrument: Instrument,
         interval: Interval,
@@ -119,7 +119,7 @@ class Market:
         end: pd.Timestamp | None = None,
         as_of: pd.Timestamp | None = None,
     ) -> pd.DataFrame:
-        """What the store has, with what is known of it in ``attrs``."""
+        """What the store has of an instrument, with what is known of it in ``attrs``; as :meth:`bars`, asking nobody."""
         bars = self.store.bars(instrument.symbol, interval, start=start, end=end, as_of=as_of)
         if bars.empty:
             self._explain_empty(instrument, interval, start, end, as_of)
@@ -146,7 +146,7 @@ class Market:
         wanted: tuple[Interval, ...] = ("1m",) if replayed else instrument.intervals
         if instrument.source in self._vendors:
             # A vendor's daily bar holds the session so far: its minutes are looked at only where a stream left some.
-            wanted = ("1d", "1m") if self.store.bar_range(instrument.symbol, "1m") else ("1d",)
+            wanted = ("1d", "1m") if self.store.bar_ends(instrument.symbol, "1m") else ("1d",)
         held = [self._recent(instrument, each) for each in wanted]
         complete, bars = max(held, key=lambda each: each[0])
         daily = bars if bars.attrs["interval"] == "1d" else session_bars(bars, instrument.calendar)
@@ -213,10 +213,10 @@ class Market:
         """When the last bar was complete, and bars back to the session before it, however long the holidays."""
         if interval == "1d" or instrument.source not in self._vendors:
             self.ensure(instrument.symbol, interval)
-        stored = self.store.bar_range(instrument.symbol, interval)
-        bars = self._stored(instrument, interval, start=stored[1] - _WEEKEND if stored else None)
+        stored = self.store.bar_ends(instrument.symbol, interval)
+        bars = self.stored(instrument, interval, start=stored[1] - _WEEKEND if stored else None)
         if stored and len(session_labels(bars.index[[0, -1]], instrument.calendar).unique()) < 2:
-            bars = self._stored(instrument, interval, start=stored[1] - _HOLIDAYS)
+            bars = self.stored(instrument, interval, start=stored[1] - _HOLIDAYS)
         bars = self.with_forming(bars)
         return known_at(bars.index[-1:], interval=interval, calendar=instrument.calendar)[0], bars
 
@@ -243,7 +243,7 @@ class Market:
         end: pd.Timestamp | None,
         as_of: pd.Timestamp | None,
     ) -> None:
-        have = self.store.bar_range(instrument.symbol, interval)
+        have = self.store.bar_ends(instrument.symbol, interval)
         asked = f"from {start.date() if start else 'the first'} to {end.date() if end else 'the last'}"
         known = f" known on {as_of.date()}" if as_of else ""
         there = f"it has {have[0].date()} to {have[1].date()}" if have else "it has none at all"

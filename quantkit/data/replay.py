@@ -157,7 +157,7 @@ def rewind(settings: Settings, store: Store, symbols: Sequence[str], *, again: b
             raise SettingsError(
                 f"{symbol} in this store comes from {stored.source}; replay it in a store of its own (QUANTKIT_HOME)"
             )
-        held = store.bar_range(symbol, "1m") if stored is not None and stored.source == "replay" else None
+        held = store.bar_ends(symbol, "1m") if stored is not None and stored.source == "replay" else None
         if held is not None and not again and session.index[0] <= held[1] < session.index[-1]:
             start[symbol] = session.index[session.index.searchsorted(held[1], side="right")]
             continue

@@ -233,19 +233,29 @@ class Store:
         frame.attrs = {"symbol": symbol, "interval": interval}
         return frame
 
-    def bar_range(self, symbol: str, interval: Interval = "1d") -> tuple[pd.Timestamp, pd.Timestamp, int] | None:
-        """Time of the first and of the last bar, and how many there are; None without any."""
+    def bar_ends(self, symbol: str, interval: Interval = "1d") -> tuple[pd.Timestamp, pd.Timestamp] | None:
+        """Time of the first and of the last bar; None without any."""
         table = tables.bars
         of = (table.c.symbol == check_symbol(symbol)) & (table.c.interval == check_interval(interval))
         # Each end by itself is one step in the index; both in one statement would walk through all of it.
         wanted = sa.select(
             sa.select(sa.func.min(table.c.time)).where(of).scalar_subquery(),
             sa.select(sa.func.max(table.c.time)).where(of).scalar_subquery(),
-            sa.select(sa.func.count()).select_from(table).where(of).scalar_subquery(),
         )
         with self._database.read() as connection:
-            first, last, count = connection.execute(wanted).one()
-        return None if first is None else (sql.stamp(first), sql.stamp(last), int(count))
+            first, last = connection.execute(wanted).one()
+        return None if first is None else (sql.stamp(first), sql.stamp(last))
+
+    def bar_range(self, symbol: str, interval: Interval = "1d") -> tuple[pd.Timestamp, pd.Timestamp, int] | None:
+        """Time of the first and of the last bar, and how many there are, which takes counting; None without any."""
+        ends = self.bar_ends(symbol, interval)
+        if ends is None:
+            return None
+        table = tables.bars
+        of = (table.c.symbol == symbol) & (table.c.interval == interval)
+        with self._database.read() as connection:
+            count = connection.execute(sa.select(sa.func.count()).select_from(table).where(of)).scalar_one()
+        return (*ends, int(count))
 
     def bar_sources(self, symbol: str, interval: Interval = "1d") -> dict[str, int]:
         """How many of the bars that stand came from each source."""

@@ -47,7 +47,7 @@ class _Series:
     symbol: str
     interval: Interval
     instrument: Instrument | None
-    held: tuple[pd.Timestamp, pd.Timestamp, int] | None
+    held: tuple[pd.Timestamp, pd.Timestamp] | None
     fetched: tuple[str, pd.Timestamp] | None
 
     @property
@@ -134,7 +134,7 @@ class Upkeep:
             symbol,
             interval,
             self.store.instrument(symbol),
-            self.store.bar_range(symbol, interval),
+            self.store.bar_ends(symbol, interval),
             self.store.fetched(symbol, interval),
         )
 
@@ -251,7 +251,7 @@ class Upkeep:
     def _take_over(self, name: str, series: _Series, bars: pd.DataFrame, calendar: str) -> pd.Timestamp:
         """Since when another provider's series stands in place of the stored one, if it is no worse than that."""
         assert series.held is not None
-        first, last, _ = series.held
+        first, last = series.held
         used = {each.name for each in self.providers if isinstance(each, Vendor)}
         vendor_holds = series.holder in used
         if bars.empty or (vendor_holds and bars.index[0] > first + _SLACK):

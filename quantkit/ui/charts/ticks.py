@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -53,21 +54,23 @@ def js_number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
-# From coarse to fine: a key that changes at a boundary, how a boundary is written, and the minutes it is rounded to.
-_DAYS = (
-    (lambda t: t.year // 10, "%Y", 1),
-    (lambda t: t.year // 5, "%Y", 1),
-    (lambda t: t.year // 2, "%Y", 1),
-    (lambda t: t.year, "%Y", 1),
-    (lambda t: t.year * 2 + (t.month - 1) // 6, "%Y-%m", 1),
-    (lambda t: t.year * 4 + (t.month - 1) // 3, "%Y-%m", 1),
-    (lambda t: t.year * 6 + (t.month - 1) // 2, "%Y-%m", 1),
-    (lambda t: t.year * 12 + t.month, "%Y-%m", 1),
-    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 14, "%d %b", 1),
-    (lambda t: (t.asi8 // 86_400_000_000 + 3) // 7, "%d %b", 1),
-    (lambda t: t.asi8 // 86_400_000_000, "%d %b", 1),
-)
-_MINUTES = tuple((lambda t, m=m: t.asi8 // (m * 60_000_000), "%H:%M", m) for m in (240, 120, 60, 30, 15, 5, 1))
+#: Months, days and minutes in the steps of which axes are labelled.
+_MONTHS = ((120, "%Y"), (60, "%Y"), (24, "%Y"), (12, "%Y"), (6, "%Y-%m"), (3, "%Y-%m"), (2, "%Y-%m"), (1, "%Y-%m"))
+_WEEKS, _MINUTES = (14, 7, 1), (240, 120, 60, 30, 15, 5, 1)
+
+
+def _levels(time: pd.DatetimeIndex, intraday: bool) -> Iterator[tuple[np.ndarray, str, int]]:
+    """From coarse to fine: a key that changes at a boundary, how one is written, and the minutes it is rounded to."""
+    months = time.year.to_numpy() * 12 + time.month.to_numpy() - 1
+    for length, form in _MONTHS:
+        yield months // length, form, 1
+    days = time.asi8 // 86_400_000_000
+    for length in _WEEKS:
+        yield (days + 3) // length, "%d %b", 1  # weeks begin on Mondays
+    if intraday:
+        minutes = time.asi8 // 60_000_000
+        for length in _MINUTES:
+            yield minutes // length, "%H:%M", length
 
 
 def time_ticks(
@@ -88,12 +91,10 @@ def time_ticks(
     """
     if not len(time):
         return np.empty(0), []
-    levels = [*_DAYS, *_MINUTES] if intraday else _DAYS
     time = time.as_unit("us")
     chosen, pattern = np.array([0]), "%Y-%m-%d"
     minutes = 1
-    for key, form, length in levels:
-        keys = np.asarray(key(time))
+    for keys, form, length in _levels(time, intraday):
         changes = np.flatnonzero(np.diff(keys)) + 1
         if len(changes) > most:
             break
