@@ -161,16 +161,26 @@ def next_bars(last: pd.Timestamp, count: int, *, interval: Interval = "1d", cale
         at = int(sessions.searchsorted(last.tz_convert("UTC").tz_localize(None).normalize(), side="right"))
         following = sessions[at : at + count].tz_localize("UTC")
     else:
-        # Only the minutes around `last`: all of an exchange's minutes since 1985 are a hundred megabytes.
-        days = 2 + 2 * (count // 200)
         opened = exchange.sessions
         at = max(int(opened.searchsorted(last.tz_localize(None).normalize(), side="right")) - 2, 0)
-        window = opened[at : at + days + 3]
-        minutes = exchange.sessions_minutes(window[0], window[-1])
+        minutes = _minutes(exchange, at, at + 5 + 2 * (count // 200))
         following = minutes[minutes > last][:count]
     if len(following) < count:
         raise UsageError(f"calendar {calendar} ends {exchange.last_session.date()}: no {count} bars after {last}")
     return pd.DatetimeIndex(following.astype(TIME_DTYPE), name="time")
+
+
+def _minutes(exchange: ExchangeCalendar, first: int, stop: int) -> pd.DatetimeIndex:
+    """Minutes of the open market in the sessions numbered `first` to `stop`, lunch breaks left out.
+
+    exchange_calendars would first gather all of the exchange's minutes since 1985, a hundred megabytes, and keep them.
+    """
+    hours = exchange.schedule.iloc[first:stop]
+    parts = []
+    for opens, lunch, after, closes in hours[["open", "break_start", "break_end", "close"]].itertuples(index=False):
+        edges = [(opens, closes)] if pd.isna(lunch) else [(opens, lunch), (after, closes)]
+        parts += [pd.date_range(begin, end, freq="min", inclusive="left", unit="us") for begin, end in edges]
+    return parts[0].append(parts[1:])
 
 
 def on_calendar(times: pd.DatetimeIndex, *, interval: Interval = "1d", calendar: str = "XNYS") -> np.ndarray:
@@ -235,4 +245,5 @@ def periods_per_year(interval: Interval = "1d", calendar: str = "XNYS") -> float
     if interval == "1d":
         return days
     exchange = _exchange(calendar)
-    return days * float(np.median([len(exchange.session_minutes(session)) for session in exchange.sessions[-20:]]))
+    count = len(exchange.sessions)
+    return days * float(np.median([len(_minutes(exchange, at, at + 1)) for at in range(count - 20, count)]))

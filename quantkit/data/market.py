@@ -119,7 +119,7 @@ class Market:
         end: pd.Timestamp | None = None,
         as_of: pd.Timestamp | None = None,
     ) -> pd.DataFrame:
-        """What the store has of an instrument, with what is known of it in ``attrs``; as :meth:`bars`, asking nobody."""
+        """As :meth:`bars`, of what the store has: nobody is asked."""
         bars = self.store.bars(instrument.symbol, interval, start=start, end=end, as_of=as_of)
         if bars.empty:
             self._explain_empty(instrument, interval, start, end, as_of)

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds between two deliveries to a page that nobody sees.
 HIDDEN_SECONDS: Final = 5.0
+#: How long a page that says what it has painted is waited for before it gets more.
+PATIENCE_SECONDS: Final = 5.0
 
 
 def grown(bars: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame | None:
@@ -46,19 +48,29 @@ def grown(bars: pd.DataFrame, newer: pd.DataFrame) -> pd.DataFrame | None:
 class Live:
     """Quotes of the symbols a screen shows, as their bars arrive.
 
-    Each delivery is of the latest quote of every symbol that has moved: a page that is slow, or hidden, misses the
-    ones in between and never falls behind. `heard` is called on the event loop of the thread that made this object,
-    like the answers of :class:`~quantkit.ui.background.Background`; where there is none, on the watching thread.
+    Each delivery is of the latest quote of every symbol that has moved, and the next one waits until the page has
+    painted this one: a page that is slow, or hidden, misses the ones in between and never falls behind. `heard` is
+    called on the event loop of the thread that made this object, like the answers of
+    :class:`~quantkit.ui.background.Background`; where there is none, on the watching thread.
 
     Parameters
     ----------
     desk : Desk
     heard : callable
         Given a dict of quotes by symbol.
+    told : callable, optional
+        Given the number of each delivery, which the page gives back as :attr:`painted`.
     """
 
-    def __init__(self, desk: Desk, heard: Callable[[dict[str, Quote]], None]) -> None:
-        self._desk, self._heard = desk, heard
+    def __init__(
+        self,
+        desk: Desk,
+        heard: Callable[[dict[str, Quote]], None],
+        told: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        self._desk, self._heard, self._told = desk, heard, told
+        self._sent = self._painted = 0
+        self._waiting: asyncio.TimerHandle | None = None
         self._watch: Watch | None = None
         self._symbols: frozenset[str] = frozenset()
         self._latest: dict[str, Quote] = {}
@@ -80,6 +92,17 @@ class Live:
     def visible(self, seen: bool) -> None:
         self._visible = seen
         if seen and self._latest:
+            self._deliver()
+
+    @property
+    def painted(self) -> int:
+        """Number of the delivery that the page has painted; 0 where no page says so, and none is waited for."""
+        return self._painted
+
+    @painted.setter
+    def painted(self, number: int) -> None:
+        self._painted = number
+        if self._visible and number >= self._sent and self._latest:
             self._deliver()
 
     def follow(self, symbols: Iterable[str]) -> None:
@@ -131,24 +154,30 @@ class Live:
                 _log.exception("the screen no longer follows the market")
 
     def _schedule(self) -> None:
-        wait = 0.0 if self._visible else max(HIDDEN_SECONDS - (time.monotonic() - self._delivered), 0.0)
         if self._loop is None:
             self._deliver()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(lambda: self._later(wait))
+            self._loop.call_soon_threadsafe(self._later)
 
-    def _later(self, wait: float) -> None:
+    def _later(self) -> None:
         assert self._loop is not None
+        rest = HIDDEN_SECONDS if not self._visible else PATIENCE_SECONDS if 0 < self._painted < self._sent else 0.0
+        wait = self._delivered + rest - time.monotonic()
         if wait > 0.0:
-            self._loop.call_later(wait, self._deliver)
+            self._waiting = self._loop.call_later(wait, self._deliver)
         else:
             self._deliver()
 
     def _deliver(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         with self._lock:
             latest, self._latest, self._due = self._latest, {}, False
         self._delivered = time.monotonic()
         if latest:
+            self._sent += 1
+            self._told(self._sent)
             try:
                 self._heard(latest)
             except Exception:

@@ -48,7 +48,7 @@ def read_command(text: str) -> dict[str, Any]:
     -------
     dict
         Some of ``n`` (int), ``symbol`` (str), ``theme`` (a known one), ``visible`` (bool), ``width`` (int, pixels),
-        ``watchlist`` (list of symbols), ``retry`` (True).
+        ``painted`` (int), ``watchlist`` (list of symbols), ``retry`` (True).
 
     Examples
     --------
@@ -68,6 +68,9 @@ def read_command(text: str) -> dict[str, Any]:
     read: dict[str, Any] = {}
     if isinstance(asked.get("n"), int):
         read["n"] = asked["n"]
+    painted = asked.get("painted")
+    if isinstance(painted, int) and not isinstance(painted, bool) and painted > 0:
+        read["painted"] = painted
     symbol = _symbol(asked.get("symbol"))
     if symbol is not None:
         read["symbol"] = symbol
@@ -112,6 +115,8 @@ class Page(t.HasTraits):
         As the page has it.
     visible : bool
         Whether the page is in a visible tab.
+    news, painted : int
+        Number of the latest news of the market, and of those that the page has painted.
     widget : Box
         To be displayed once, anywhere; it cannot be seen.
     """
@@ -128,9 +133,11 @@ class Page(t.HasTraits):
     watchlist = t.List(t.Unicode(), default_value=None, allow_none=True)
     theme = t.Enum(tuple(THEMES), default_value="dark")
     visible = t.Bool(True)
+    news = t.Int(0)
+    painted = t.Int(0)
     width = t.Int(0)
 
-    _SAID: Final = ("state", "symbol", "query", "title", "error", "status", "pill", "watchlist")
+    _SAID: Final = ("state", "symbol", "query", "title", "error", "status", "pill", "watchlist", "news")
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +200,7 @@ class Page(t.HasTraits):
         if not asked or number <= self._last:
             return
         self._last = number
-        for name in ("theme", "visible", "width"):
+        for name in ("theme", "visible", "width", "painted"):
             if name in asked:
                 setattr(self, name, asked[name])
         for handler in self._handlers:

@@ -38,6 +38,8 @@ class ScreenState(t.HasTraits):
         Of the page, as :class:`~quantkit.ui.page.Page` takes them.
     visible : bool
         Whether anybody sees the page; one that nobody sees hears of the market seldom.
+    news, painted : int
+        Number of the latest news of the market, and of those that the page has painted; 0 where no page says so.
     """
 
     error = t.Unicode("")
@@ -48,14 +50,17 @@ class ScreenState(t.HasTraits):
     pill = t.Unicode("")
     status = t.Unicode("")
     visible = t.Bool(True)
+    news = t.Int(0)
+    painted = t.Int(0)
 
     def __init__(self, desk: Desk, background: Background | None = None) -> None:
         super().__init__()
         self.desk = desk
         self.background = background or Background()
-        self.live = Live(desk, self._heard)
+        self.live = Live(desk, self._heard, lambda number: self.set_trait("news", number))
         self._settling = False
-        self.observe(lambda change: setattr(self.live, "visible", self.visible), "visible")
+        for name in ("visible", "painted"):
+            self.observe(lambda change: setattr(self.live, change.name, change.new), name)
 
     def close(self) -> None:
         """Stop watching the market, and what runs in the background."""

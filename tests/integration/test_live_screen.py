@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,6 +170,33 @@ def test_a_page_that_nobody_sees_hears_seldom_and_catches_up_when_it_is_seen(des
         until(lambda: len(heard) > seen, "news as soon as it is seen")
     finally:
         live.close()
+
+
+def test_a_page_that_paints_slowly_gets_what_is_newest_and_never_a_queue(desk: Desk, play) -> None:
+    heard: list[pd.Timestamp] = []
+
+    async def watch() -> None:
+        told: list[int] = []
+        live = Live(desk, lambda quotes: heard.append(quotes["MSFT"].timestamp), told.append)
+        try:
+            live.follow(["MSFT"])
+            play(1200.0)  # twenty bars a second
+            while not told:
+                await asyncio.sleep(0.01)
+            live.painted = told[-1]
+            for _ in range(4):
+                await asyncio.sleep(0.5)  # the page is at work
+                before = len(heard)
+                assert told[-1] <= live.painted + 1
+                live.painted = told[-1]
+                assert len(heard) == before + 1  # the newest, at once
+            assert heard[-1] - heard[-2] >= pd.Timedelta(minutes=5)
+            assert told[-1] == len(heard)
+        finally:
+            live.close()
+
+    asyncio.run(watch())
+    assert heard == sorted(heard)
 
 
 def test_watching_ends_with_the_screen(desk: Desk) -> None:

@@ -1,7 +1,9 @@
 import pandas as pd
 import pytest
+from exchange_calendars import get_calendar
 
 from quantkit.core.calendars import (
+    _exchange,
     calendar_of,
     known_at,
     next_bars,
@@ -71,3 +73,15 @@ def test_what_is_not_a_date_is_refused(value):
 
 def test_dates_become_utc():
     assert parse_time("2023-09-21T09:30:00-04:00") == day("2023-09-21 13:30")
+
+
+@pytest.mark.parametrize(("calendar", "last"), [
+    ("XNYS", "2021-11-26 17:58"), ("XHKG", "2022-01-31 03:58"), ("24/7", "2022-06-14 23:58"),
+])  # fmt: skip
+def test_minutes_ahead_are_those_of_exchange_calendars_without_gathering_all_of_them(calendar, last):
+    # Half days, lunch breaks and midnights; one year of the library's own calendar, since all of it takes a while.
+    theirs = get_calendar(calendar, start="2021-06-01", end="2022-12-31").minutes
+    following = next_bars(day(last), 900, interval="1m", calendar=calendar)
+    assert following.equals(theirs[theirs > day(last)][:900].as_unit("us").rename("time"))
+    # They are a hundred megabytes in every visitor's kernel once they are there.
+    assert not any("minutes" in name for name in vars(_exchange(calendar)))

@@ -55,7 +55,7 @@ Text that came from outside is only ever put into the page with textContent. */
   });
 
   /* page to kernel */
-  // State (theme, width, visible) goes with every command, and what was asked within the last moment is repeated: the
+  // State (theme, width, visible, painted) goes with every command, and what was asked within the last moment is repeated: the
   // widget protocol sends only the newest value of an input when the kernel was busy in between.
   const state = { theme: theme(), visible: !document.hidden };
   const RECENT = 400;
@@ -190,9 +190,14 @@ Text that came from outside is only ever put into the page with textContent. */
     banner.firstElementChild.textContent = text || "";
     banner.hidden = !text;
   }
+  let news = 0;
   const done = { download: new Set(), copy: new Set() };
   const once = (kind, what) => what && !done[kind].has(what.id) && done[kind].add(what.id);
   function apply(message) {
+    if (message.news && message.news !== news) {
+      news = message.news;
+      afterPaint(() => { if (state.painted !== news) { state.painted = news; send({}); } });
+    }
     if ("symbol" in message) afterPaint(() => showSymbol(message.symbol));
     if ("pill" in message || "status" in message) showPill(message.pill, message.status);
     if (typeof message.title === "string") document.title = message.title;
