@@ -48,6 +48,16 @@ def dashboards(folder: Path, *options: str) -> Iterator[tuple[str, psutil.Proces
 
 
 @contextmanager
+def everything(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """All that ``make run`` starts, workers that compute for every visitor among it: its address and its process."""
+    home = folder / "home"
+    place = home / "run" / "dashboard"
+    with _process([sys.executable, "-m", "quantkit.cli", "up", "--port", "0"], QUANTKIT_HOME=str(home)) as process:
+        _until(place.exists, 120.0)
+        yield place.read_text().strip(), process
+
+
+@contextmanager
 def empty(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
     """A notebook of one empty cell under plain Voila with pre-heated kernels: its address and its process."""
     import nbformat
