@@ -360,8 +360,9 @@ Text that came from outside is only ever put into the page with textContent. */
     // said. One that has been refused nothing is only slow, and is let come.
     const promised = [...cells.querySelectorAll("script[type='application/vnd.voila.cell-output+json']")].some(
       output => output.textContent.includes("application/vnd.jupyter.widget-view+json"));
-    // A screen's outermost box is there before what it holds: such a page is ready when its kernel says so, not before.
-    const given = () => !cells.querySelector(".qk-screen")
+    // The boxes of a screen and of its line to the kernel are there before what they hold: such a page is ready when its
+    // kernel says so, not before.
+    const given = () => !cells.querySelector(".qk-screen, .qk-bridge")
       && [...cells.querySelectorAll(".jupyter-widgets")].some(widget => widget.childElementCount);
     const refused = () => [...cells.querySelectorAll(".jupyter-widgets")].some(
       widget => !widget.childElementCount && widget.textContent.startsWith("Error displaying widget"));
