@@ -271,13 +271,13 @@ def _alone(progress: Progress, store: Store | None) -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    from threadpoolctl import threadpool_limits
+    from quantkit.core.threads import one_thread
 
     # The variables are for libraries that load only now, inside the function: limits reach what is loaded already.
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     try:
-        with threadpool_limits(1):
+        with one_thread():
             yield
     finally:
         for name, value in before.items():

@@ -197,7 +197,7 @@ def explain(
     S. M. et al. (2020). From local explanations to global understanding with explainable AI for trees. Nature Machine
     Intelligence 2.
     """
-    from threadpoolctl import threadpool_limits
+    from quantkit.core.threads import one_thread
 
     model = check_model(model, check_interval(interval))
     asked = inquire(
@@ -205,7 +205,7 @@ def explain(
         fingerprint=fingerprint, model=model,
     )  # fmt: skip
     plan, name = asked.plan, asked.name
-    with threadpool_limits(1):
+    with one_thread():
         weights = _members(model, bars, plan, interval, progress)
         parts: dict[str, Attribution] = {}
         for count, member in enumerate(weights):

@@ -135,7 +135,7 @@ def hindcast(
     UsageError, DataError, ComputeError
         As :func:`~quantkit.forecast.predict`.
     """
-    from threadpoolctl import threadpool_limits
+    from quantkit.core.threads import one_thread
 
     model, level = check_model(model, check_interval(interval)), check_level(level)
     step = check_step(step, check_horizon(horizon))
@@ -145,7 +145,7 @@ def hindcast(
     )  # fmt: skip
     plan, name = asked.plan, asked.name
     history = History(bars, plan.first)
-    with threadpool_limits(1):
+    with one_thread():
         walks, outcomes = walk_models(
             [model], bars, plan, step=horizon, interval=interval, progress=progress, history=history
         )

@@ -194,7 +194,7 @@ def leaderboard(
     Leaderboard
         A model that fails is a row with its reason; the others stand.
     """
-    from threadpoolctl import threadpool_limits
+    from quantkit.core.threads import one_thread
 
     interval = check_interval(interval)
     horizon, level = check_horizon(horizon), check_level(level)
@@ -211,7 +211,7 @@ def leaderboard(
     )  # fmt: skip
     plan = asked.plan
     history = History(bars, plan.first)
-    with threadpool_limits(1):
+    with one_thread():
         walks, outcomes = walk_models(
             names, bars, plan, step=horizon, interval=interval, progress=progress, history=history
         )

@@ -114,7 +114,7 @@ def predict(
     ComputeError
         The model failed; with its reason.
     """
-    from threadpoolctl import threadpool_limits
+    from quantkit.core.threads import one_thread
 
     model, level = check_model(model, check_interval(interval)), check_level(level)
     asked = inquire(
@@ -123,7 +123,7 @@ def predict(
     )  # fmt: skip
     plan, name = asked.plan, asked.name
     history = History(bars, plan.first)
-    with threadpool_limits(1):
+    with one_thread():
         walks, outcomes = walk_models(
             ["naive", model], bars, plan, step=horizon, interval=interval, progress=progress, history=history
         )

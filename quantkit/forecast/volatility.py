@@ -205,8 +205,7 @@ def volatility_leaderboard(
     ComputeError
         Not one model could be used; with their reasons.
     """
-    from threadpoolctl import threadpool_limits
-
+    from quantkit.core.threads import one_thread
     from quantkit.forecast.inquiry import refuse_constant
 
     interval = check_interval(interval)
@@ -226,7 +225,7 @@ def volatility_leaderboard(
     ranged = _summed(_range_squares(bars, returns), plan, scored)
     history = History(bars, plan.first)
     paths, failures = {}, {}
-    with threadpool_limits(1):
+    with one_thread():
         for count, name in enumerate(names):
 
             def part(done: int, total: int, doing: str = "", count: int = count) -> None:

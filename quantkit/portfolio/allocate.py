@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import InfeasibleError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import annualise_mean, annualise_volatility, per_period_rate, simple_returns
 from quantkit.core.schema import check_level
+from quantkit.core.threads import one_thread
 from quantkit.portfolio.base import Allocation
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints, percent
 from quantkit.portfolio.critical_line import CriticalLine
@@ -172,7 +172,7 @@ def optimize(
         raise UsageError(f"infeasible {infeasible!r}: choose from raise, nearest")
     limits, opinions = as_constraints(constraints), as_views(views)
     universe = prepare(prices, min_history=min_history)
-    with threadpool_limits(1):
+    with one_thread():
         if moments is None:
             moments = estimate_moments(
                 universe,

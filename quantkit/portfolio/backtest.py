@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import ComputeError, DataError, InfeasibleError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import per_period_rate, simple_returns
+from quantkit.core.threads import one_thread
 from quantkit.core.walkforward import WalkForward
 from quantkit.portfolio.account import Account, History, follow
 from quantkit.portfolio.allocate import Wish, pose
@@ -201,7 +201,7 @@ def compare(
         "market_weights": market_weights, "risk_free": risk_free, "periods_per_year": periods_per_year,
         "horizon": horizon, "model": model,
     }  # fmt: skip
-    with threadpool_limits(1):
+    with one_thread():
         days, runs = _walk(
             clean, returns, engine, rebalance, wishes, limits, estimate, lag, cost_bps / 1e4, rate, progress
         )

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import DataError, InfeasibleError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import annualise_mean, annualise_volatility, per_period_rate
+from quantkit.core.threads import one_thread
 from quantkit.portfolio.base import Frontier
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints
 from quantkit.portfolio.critical_line import CriticalLine
@@ -110,7 +110,7 @@ def efficient_frontier(
         returns=np.empty((0, len(symbols))),
         risk_free=per_period_rate(risk_free, periods_per_year=periods_per_year),
     )
-    with threadpool_limits(1):
+    with one_thread():
         corners, means, exact, notes = _corners(problem, points)
         tangency = _tangency(problem)
 
@@ -171,7 +171,7 @@ def frontier_from_prices(
     **limits
         ``points``, ``constraints`` and ``current_weights`` of :func:`efficient_frontier`.
     """
-    with threadpool_limits(1):
+    with one_thread():
         moments = estimate_moments(
             prepare(prices),
             expected_returns=expected_returns,

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import ComputeError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import simple_returns
+from quantkit.core.threads import one_thread
 from quantkit.portfolio.allocate import Wish, optimize, pose
 from quantkit.portfolio.base import Stability
 from quantkit.portfolio.constraints import Array, Constraints, as_constraints
@@ -100,7 +100,7 @@ def stability(
     at = base.weights.to_numpy()
     rng = np.random.default_rng(seed)
     drawn = []
-    with threadpool_limits(1):
+    with one_thread():
         for count in range(draws):
             progress(count, draws + len(at), "drawing histories")
             history = returns[rng.integers(0, len(returns), len(returns))]

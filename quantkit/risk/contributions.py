@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import DataError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.results import Result
+from quantkit.core.threads import one_thread
 from quantkit.risk.arrays import matrix
 from quantkit.risk.distributions import Empirical
 from quantkit.risk.value_at_risk import check_tail_level
@@ -166,7 +166,7 @@ def risk_contributions(
     level = check_tail_level(level)
     values = matrix(returns, minimum=100)
     weight = check_weights(weights, returns.columns).to_numpy()
-    with threadpool_limits(1):
+    with one_thread():
         total = values @ weight
         cov = np.cov(values, rowvar=False).reshape(len(weight), -1)
         volatility = float(np.sqrt(weight @ cov @ weight))

@@ -8,11 +8,11 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import DataError, UsageError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.core.results import Result
+from quantkit.core.threads import one_thread
 from quantkit.risk.arrays import matrix
 from quantkit.risk.rolling import rolling
 from quantkit.risk.tail_models import EWMA_DECAY
@@ -138,7 +138,7 @@ def correlation(
         raise UsageError(f"a correlation needs at least 2 symbols; got {values.shape[1]}")
     observations = _fewest_common(returns) if pairwise else len(values)
     _check_variation(returns)
-    with threadpool_limits(1):
+    with one_thread():
         shrinkage = float("nan")
         if pairwise:
             raw = returns.corr(method=method).to_numpy()  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def covariance(
     """Covariance matrix per period, symbol by symbol; ``pearson`` is the sample's (denominator T - 1)."""
     if method not in ("pearson", "ewma", "ledoit_wolf"):
         raise UsageError(f"unknown covariance method {method!r}; choose from pearson, ewma, ledoit_wolf")
-    with threadpool_limits(1):
+    with one_thread():
         cov, _ = _covariance(matrix(returns, minimum=3), method, decay)
     return pd.DataFrame(cov, index=returns.columns, columns=returns.columns)
 

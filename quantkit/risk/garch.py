@@ -13,9 +13,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import ComputeError, UsageError
+from quantkit.core.threads import one_thread
 
 __all__ = ["GARCH_KINDS", "GARCH_MINIMUM", "Garch", "GarchKind", "Innovations", "fit_garch"]
 
@@ -150,7 +150,7 @@ def fit_garch(returns: Array, *, kind: GarchKind = "garch", innovations: Innovat
 
     options: dict[str, Any] = {"garch": {"vol": "GARCH", "o": 0}, "gjr": {"vol": "GARCH", "o": 1},
                                "egarch": {"vol": "EGARCH", "o": 1}}[kind]  # fmt: skip
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = arch_model(returns * _SCALE, mean="Constant", p=1, q=1, dist=innovations, rescale=False, **options)
         fitted = model.fit(disp="off", show_warning=False)

@@ -13,11 +13,11 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import DataError, UsageError
 from quantkit.core.results import Result
 from quantkit.core.schema import check_level, check_returns
+from quantkit.core.threads import one_thread
 from quantkit.risk.distributions import Distribution, Empirical, Undefined
 from quantkit.risk.tail_models import VAR_METHODS, TailModel
 
@@ -197,7 +197,7 @@ def tail_risk(
     model = VAR_METHODS[method]()
     values = return_values(returns, minimum=model.minimum, method=method)
     sign = 1.0 if side == "long" else -1.0
-    with threadpool_limits(1):
+    with one_thread():
         model.fit(sign * values)
         if scaling == "scaled":
             belief, stretch = model.predict(sign * values), float(np.sqrt(horizon))

@@ -14,10 +14,10 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from quantkit.core.errors import UsageError
 from quantkit.core.progress import Progress, silent
+from quantkit.core.threads import one_thread
 from quantkit.core.walkforward import Slice, WalkForward
 from quantkit.risk.backtest_results import ShortfallTest, VarBacktest, VarBacktests
 from quantkit.risk.coverage import (
@@ -141,7 +141,7 @@ def backtest_var(
     sign = 1.0 if side == "long" else -1.0
     outcomes = np.array([sign * ((1.0 + values[step.test]).prod() - 1.0) for step in steps])
     times = returns.index[[step.test.stop - 1 for step in steps]]
-    with threadpool_limits(1):
+    with one_thread():
         walks, who = _walk(walk, returns, models, len(steps), 1.0 - level, horizon, side, seed, progress)
         walks[AUTO], auto_methods, auto_method, auto_note = _auto(walks, outcomes, 1.0 - level)
         losses = {name: _loss(outcomes, each.var, 1.0 - level) for name, each in walks.items()}
