@@ -204,7 +204,7 @@ class MassiveProvider(Vendor):
                 "beside it in QUANTKIT_PROVIDER"
             )
         if status == 404:
-            raise UnknownSymbolError(f"{path.rsplit('/', 1)[-1]} is not known to massive: {said!r}")
+            raise UnknownSymbolError(f"{_ticker_of(path, params)} is not known to massive: {said!r}")
         if status != 200 or body.get("status") == "ERROR":
             raise NonsenseError(f"massive answered with status {status}: {said!r}")
         return body
@@ -229,6 +229,12 @@ def _spelled(symbol: str) -> str:
             "provider beside it in QUANTKIT_PROVIDER"
         )
     return symbol.replace("-", ".")
+
+
+def _ticker_of(path: str, params: dict[str, str]) -> str:
+    """The ticker that a question is about: after its kind in the path, or among the parameters."""
+    parts = path.split("/")
+    return params.get("ticker") or next(parts[at + 1] for at, part in enumerate(parts) if part.startswith("ticker"))
 
 
 def _range(ticker: str, span: str, start: pd.Timestamp, end: pd.Timestamp) -> tuple[str, dict[str, str]]:

@@ -285,6 +285,22 @@ def bars_in(caption: str) -> int:
     return int(caption.split(" bars")[0].rsplit(" ", 1)[1])
 
 
+def test_a_drag_shifts_the_picture_and_the_scale_follows(screen: Screen) -> None:
+    page, box = screen.page, screen.page.locator(".qk-plot .plotarea_events").first.bounding_box()
+    moved = "[...document.querySelectorAll('.qk-plot g')].filter((group) => group.style.transform).length"
+    edges = "document.querySelector('.qk-plot svg.svg-figure').style.clipPath"
+    first = "document.querySelector('.qk-plot .stick').getAttribute('transform')"
+    before, x, y = screen.said(first), box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y)
+    page.mouse.move(x + 60, y)
+    page.wait_for_function(f"{moved} > 2 && {edges} !== ''")
+    page.mouse.up()
+    page.wait_for_function(f"{moved} === 0 && {edges} === ''")
+    assert screen.said(first) != before
+
+
 def test_the_chart_can_be_read_with_the_keyboard_alone(screen: Screen, shared_desk: Desk) -> None:
     bars = shared_desk.history("AAPL", period="6mo")
     screen.page.focus(".qk-plot")

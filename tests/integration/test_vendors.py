@@ -220,3 +220,9 @@ def test_times_from_the_wrong_zone_are_flagged(yahoo, truth, vendor_settings):
 
 def test_the_columns_are_those_of_a_bars_frame(yahoo, vendor_settings):
     assert list(history(provider_on(vendor_settings(yahoo), "yahoo")).bars.columns) == list(BAR_COLUMNS)
+
+
+def test_a_ticker_that_massive_does_not_find_is_named_whatever_was_asked_of_it(massive, vendor_settings, monkeypatch):
+    monkeypatch.setattr(massive, "answer", lambda question: (404, {"status": "NOT_FOUND"}))
+    with pytest.raises(UnknownSymbolError, match=r"^AAPL is not known to massive"):
+        history(provider_on(vendor_settings(massive), "massive"))
