@@ -28,6 +28,7 @@ LAST_CANDLE = """() => {
   return sticks.length ? sticks[sticks.length - 1].innerHTML : '';
 }"""
 TILE = "[data-qk-tile='{}'] b"
+TEXT = 'document.querySelector("{}").textContent'
 FAN = "() => [...document.querySelectorAll('.qk-answer .object_grp')].map((g) => g.getAttribute('transform')).join()"
 
 
@@ -95,7 +96,7 @@ def test_the_value_at_risk_moves_in_an_open_screen(server, desk, visit) -> None:
     risk.wait_for(TILE.format("VaR"), "%", 240)
     at_risk = risk.text(TILE.format("VaR"))
     with playing(desk, "MSFT", 300.0):
-        moves(risk, f'document.querySelector("{TILE.format("VaR")}").textContent', at_risk, "the value at risk", 300)
+        moves(risk, TEXT.format(TILE.format("VaR")), at_risk, "the value at risk", 300)
     report = desk.risk("MSFT", interval="1m")
     risk.wait_for(TILE.format("VaR"), f"{report.value_at_risk['auto'] * 100:,.2f}%", 300)
     assert risk.errors == []
