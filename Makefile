@@ -15,7 +15,9 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb dashboards/*.ipynb)
 
 # uv installs in seconds what takes pip minutes; where uv cannot reach the registry as pip is set up to, pip does it.
 # Unlike pip it leaves the bytecode to Python; where Python is told to write none, every process would compile anew the
-# thousands of modules that it imports, which is half the time of a cold report.
+# thousands of modules that it imports, which is half the time of a cold report. Tests start some hundred processes, so
+# here Python writes it, quantkit's own included, whatever it is told elsewhere.
+unexport PYTHONDONTWRITEBYTECODE
 BYTECODE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
 define install

@@ -122,13 +122,13 @@ class Desk:
         Returns
         -------
         DataFrame
-            Columns ``symbol name currency calendar intervals first last source``; `first` and `last` are the range of
-            the stored daily (else minute) bars, NaT for a symbol that has not been asked for yet.
+            Columns ``symbol name currency calendar intervals first last source``; `first` and `last` are the times of
+            the first and the last daily (else minute) bar: stored, or embedded; NaT for a symbol of which no vendor
+            has been asked yet.
         """
         rows = []
         for each in self.market.instruments():
-            stored = next(filter(None, (self.store.bar_ends(each.symbol, i) for i in each.intervals)), None)
-            first, last = (stored[0], stored[1]) if stored else (pd.NaT, pd.NaT)
+            first, last = self.market.ends(each) or (pd.NaT, pd.NaT)
             rows.append((each.symbol, each.name, each.currency, each.calendar, ", ".join(each.intervals), first, last,
                          each.source))  # fmt: skip
         return pd.DataFrame(

@@ -20,6 +20,7 @@ from quantkit.core.sessions import session_bars, session_labels
 from quantkit.data.base import PROVIDERS, HistoryQuery, Instrument, Provider, Status
 from quantkit.data.pacing import Memory
 from quantkit.data.quote import Quote
+from quantkit.data.sample import SampleProvider
 from quantkit.data.store import Store
 from quantkit.data.upkeep import Upkeep
 from quantkit.data.vendor import Vendor
@@ -81,6 +82,19 @@ class Market:
             if found is None:
                 self._refuse(symbol)
         return found  # type: ignore[return-value]
+
+    def ends(self, instrument: Instrument) -> tuple[pd.Timestamp, pd.Timestamp] | None:
+        """Time of the first and the last bar, daily where there are daily ones: stored, or there to be read at once.
+
+        None for what nobody has been asked for yet.
+        """
+        for interval in instrument.intervals:
+            if (stored := self.store.bar_ends(instrument.symbol, interval)) is not None:
+                return stored
+        embedded = next((each for each in self.providers if isinstance(each, SampleProvider)), None)
+        if embedded is None or instrument.source not in EMBEDDED:
+            return None
+        return embedded.ends(instrument.symbol, instrument.intervals[0])
 
     def status(self, instrument: Instrument) -> Status:
         """How fresh the instrument's source is by its nature; ``stale`` where it did not answer when it was asked."""

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import NoDataError, UnknownSymbolError
-from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, check_interval, check_symbol
+from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, Interval, check_interval, check_symbol
 from quantkit.data.base import PROVIDERS, Extract, HistoryQuery, Instrument, Status
 
 if TYPE_CHECKING:
@@ -84,6 +84,16 @@ class SampleProvider:
     def catalogue(self) -> list[Instrument]:
         """Every instrument of the sample, by symbol."""
         return list(_catalogue().values())
+
+    def ends(self, symbol: str, interval: Interval) -> tuple[pd.Timestamp, pd.Timestamp]:
+        """Time of the first and the last bar, by what the file says of itself: no bar is read."""
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(self.build(HistoryQuery(symbol, interval))) as file:
+            groups = [file.metadata.row_group(at).column(file.schema_arrow.get_field_index("time")).statistics
+                      for at in range(file.num_row_groups)]  # fmt: skip
+        first, last = min(each.min for each in groups), max(each.max for each in groups)
+        return pd.Timestamp(first).tz_convert("UTC"), pd.Timestamp(last).tz_convert("UTC")
 
     def build(self, query: HistoryQuery) -> Path:
         """The file that answers `query`.

@@ -15,6 +15,7 @@ from quantkit.data import PROVIDERS, HistoryQuery
 from quantkit.data import sample as sample_module
 from quantkit.data.cleaning import clean
 from quantkit.data.sample import SampleProvider
+from quantkit.desk import Desk
 
 FOLDER = Path(sample_module.__file__).parent / "sample"
 CANDLES = ("AAPL", "AMZN", "GOOG", "META", "NFLX", "NVDA")
@@ -203,3 +204,12 @@ def test_an_unknown_symbol_is_named_with_its_nearest_and_with_how_to_get_it():
 def test_an_interval_that_a_symbol_lacks_is_refused_with_those_that_have_it():
     with pytest.raises(NoDataError, match=r"AAPL has no 1m bars in the sample, only 1d; .*9988.HK, AZN.L, MSFT"):
         SampleProvider().build(HistoryQuery("AAPL", "1m"))
+
+
+def test_what_there_is_is_known_before_a_bar_is_read_and_is_what_is_stored_then(tmp_path):
+    with Desk.open(home=tmp_path) as desk:
+        before = desk.symbols().set_index("symbol")
+        for symbol, row in before.iterrows():
+            bars = desk.history(symbol, period="max", interval=row["intervals"].split(", ")[0])
+            assert (row["first"], row["last"]) == (bars.index[0], bars.index[-1])
+        pd.testing.assert_frame_equal(desk.symbols().set_index("symbol"), before)
