@@ -35,8 +35,8 @@ def _refit_everywhere(bars: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
 
 
 def run() -> list[dict[str, Any]]:
+    from quantkit.core.kept import forget
     from quantkit.forecast import explain, leaderboard, predict
-    from quantkit.forecast.kept import forget
     from quantkit.forecast.target import outcomes_of
     from quantkit.forecast.walk import Plan, walk_forward
 
@@ -81,8 +81,8 @@ def run() -> list[dict[str, Any]]:
 
 def _after_a_new_bar(bars: pd.DataFrame, count: int = 40) -> dict[str, Any]:
     """The forecast of ``auto`` as bars arrive one by one, against the cold one."""
+    from quantkit.core.kept import forget
     from quantkit.forecast import predict
-    from quantkit.forecast.kept import forget
 
     forget()
     started = time.perf_counter()

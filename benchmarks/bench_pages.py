@@ -21,7 +21,7 @@ SCREENS = {
     "portfolio": "symbols=AAPL,MSFT,JPM,XOM",
 }
 #: The page is at work, and a chart holds something: a candle, a line, a bar, a dot.
-CHART = f"{READY} && document.querySelector('svg.svg-figure :is(.stick, path.line, .bargroup rect, path.dot)')"
+CHART = f"{READY} && document.querySelector('svg.svg-figure :is(path.line[d], .bargroup rect, path.dot)')"
 SWITCHES = ("MSFT", "NVDA", "AAPL", "AMZN", "MSFT", "NVDA", "AAPL", "AMZN")
 
 

@@ -116,7 +116,7 @@ def _open(browser: Any, address: str) -> Any:
     page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.goto(address, wait_until="commit")
     page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
-    page.wait_for_selector(".qk-plot .stick", state="attached", timeout=60_000)
+    page.wait_for_selector(".qk-plot path.line[d]", state="attached", timeout=60_000)
     page.evaluate(WATCH)
     return page
 
@@ -152,7 +152,7 @@ def _pans(browser: Any, folder: Path) -> list[float]:
     with dashboards(home, "--dashboards", str(notebooks)) as (base, server):
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.goto(f"{base}voila/render/million.ipynb", wait_until="commit")
-        page.wait_for_selector(".qk-plot .stick", state="attached", timeout=120_000)
+        page.wait_for_selector(".qk-plot path.line[d]", state="attached", timeout=120_000)
         wait_until_idle(server)
         box = page.locator(".qk-plot svg.svg-figure").first.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

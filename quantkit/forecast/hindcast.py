@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import ComputeError, UsageError
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_interval, check_level
 from quantkit.forecast.evaluate import coverage, skill
 from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN
-from quantkit.forecast.kept import History
 from quantkit.forecast.predict import calibrated
 from quantkit.forecast.walk import check_horizon, walk_models
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import UsageError
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
 from quantkit.core.schema import Interval, check_interval, check_level
@@ -18,7 +19,6 @@ from quantkit.forecast.confidence_set import CONFIDENCE_SEED, CONFIDENCE_SIZE, c
 from quantkit.forecast.evaluate import score
 from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN
-from quantkit.forecast.kept import History
 from quantkit.forecast.predict import calibrated, contend
 from quantkit.forecast.significance import clark_west
 from quantkit.forecast.target import Outcomes, close_returns

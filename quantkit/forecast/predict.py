@@ -9,6 +9,7 @@ import pandas as pd
 
 from quantkit.core.calendars import next_bars, period_start
 from quantkit.core.errors import ComputeError, DataError
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.returns import prices_from, simple_returns
 from quantkit.core.schema import Interval, check_interval, check_level
@@ -17,7 +18,6 @@ from quantkit.forecast.base import FORECASTERS, Band, Composite, Contender, Fore
 from quantkit.forecast.evaluate import coverage, skill
 from quantkit.forecast.inquiry import check_model, inquire
 from quantkit.forecast.intervals import FAN, Calibration, Calibrator
-from quantkit.forecast.kept import History
 from quantkit.forecast.target import SESSION_GAP, Outcomes, close_returns, session_gaps
 from quantkit.forecast.walk import Plan, Walk, walk_models
 

@@ -12,13 +12,13 @@ import pandas as pd
 from quantkit.core.calendars import periods_per_year
 from quantkit.core.errors import ComputeError, DataError, UsageError
 from quantkit.core.fingerprint import fingerprint as fingerprint_of
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.results import Result
 from quantkit.core.returns import annualise_volatility
 from quantkit.core.schema import Interval, check_bars, check_interval
 from quantkit.core.walkforward import Slice, WalkForward
 from quantkit.forecast.confidence_set import CONFIDENCE_SEED, CONFIDENCE_SIZE, confidence_set
-from quantkit.forecast.kept import History
 from quantkit.forecast.target import close_returns, session_gaps
 from quantkit.forecast.volatility_models import VOLATILITY_MODELS, VolatilityModel
 from quantkit.forecast.walk import GRID, MIN_ORIGINS, MIN_TRAIN, Plan, check_horizon, check_origins

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from quantkit.core.errors import ComputeError, DataError, UsageError
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.walkforward import Slice, WalkForward
 from quantkit.forecast.base import FORECASTERS, Batched, Composite, Forecaster
-from quantkit.forecast.kept import History
 from quantkit.forecast.target import Outcomes, outcomes_of
 
 __all__ = [

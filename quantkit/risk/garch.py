@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -146,17 +147,24 @@ def fit_garch(returns: Array, *, kind: GarchKind = "garch", innovations: Innovat
         raise ComputeError(f"{len(returns)} returns are too few for {kind}; at least {GARCH_MINIMUM} are needed")
     if np.ptp(returns) == 0.0:
         raise ComputeError(f"{kind}: the returns are all {returns[0]:g}, so there is no variance to model")
+    return _fit(np.ascontiguousarray(returns, dtype=np.float64).tobytes(), kind, innovations)
+
+
+# A report asks for the same estimate several times over: for the volatility, its term structure, a VaR method.
+@lru_cache(maxsize=16)
+def _fit(returns: bytes, kind: GarchKind, innovations: Innovations) -> Garch:
     from arch import arch_model
 
+    values = np.frombuffer(returns)
     options: dict[str, Any] = {"garch": {"vol": "GARCH", "o": 0}, "gjr": {"vol": "GARCH", "o": 1},
                                "egarch": {"vol": "EGARCH", "o": 1}}[kind]  # fmt: skip
     with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = arch_model(returns * _SCALE, mean="Constant", p=1, q=1, dist=innovations, rescale=False, **options)
+        model = arch_model(values * _SCALE, mean="Constant", p=1, q=1, dist=innovations, rescale=False, **options)
         fitted = model.fit(disp="off", show_warning=False)
     parameters = {str(name): float(value) for name, value in fitted.params.items()}
     if fitted.convergence_flag != 0 or not np.isfinite(list(parameters.values())).all():
-        raise ComputeError(f"{kind} did not converge on {len(returns)} returns: {fitted.optimization_result.message}")
+        raise ComputeError(f"{kind} did not converge on {len(values)} returns: {fitted.optimization_result.message}")
     return Garch(kind, innovations, parameters, float(fitted.loglikelihood))
 
 

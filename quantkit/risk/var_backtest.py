@@ -1,14 +1,15 @@
 """Every VaR method put to the test on the past, and ``auto``, which lives by those tests.
 
 A walk-forward stands at each origin with the past alone, asks every method for its belief about the next `horizon`
-periods, and scores it on what came. Costly methods are estimated every `refit` origins and filtered in between.
-Horizons above 1 are tested on origins `horizon` apart: overlapping windows never back a p-value.
+periods, and scores it on what came. Costly methods are estimated every `refit` origins and filtered in between. A walk
+of single periods is kept: a new return costs one origin more, in the bits of the cold walk. Horizons above 1 are tested
+on origins `horizon` apart: overlapping windows never back a p-value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from quantkit.core.errors import UsageError
+from quantkit.core.kept import History
 from quantkit.core.progress import Progress, silent
 from quantkit.core.threads import one_thread
 from quantkit.core.walkforward import Slice, WalkForward
@@ -57,6 +59,8 @@ _FALLBACK: Final = "historical"
 _PATHS: Final = 5_000
 # Simulated outcomes of each day for the p-value of the ES test; it is a multiple of 1 / 2000.
 _SIMULATIONS: Final = 1_999
+# A walk begins on a multiple of so many refits.
+_REFITS: Final = 6
 
 
 @dataclass(slots=True)
@@ -68,6 +72,34 @@ class _Walk:
     shortfall: Array
     draws: list[Array]
     reason: str = ""
+
+    @classmethod
+    def empty(cls) -> _Walk:
+        """Before the first origin."""
+        return cls(np.empty(0), np.empty(0), np.empty(0), [])
+
+    def longer(self, count: int) -> _Walk:
+        """With room for `count` origins."""
+        more = np.full(count - len(self.var), np.nan)
+        return _Walk(
+            np.append(self.var, more), np.append(self.shortfall_var, more), np.append(self.shortfall, more),
+            self.draws, self.reason,
+        )  # fmt: skip
+
+    def last(self, count: int) -> _Walk:
+        """The last `count` origins."""
+        return _Walk(
+            self.var[-count:], self.shortfall_var[-count:], self.shortfall[-count:], self.draws[-count:], self.reason
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """Methods as they stand at the last origin, what they said on their way there, and the days simulated."""
+
+    models: dict[str, TailModel]
+    walks: dict[str, _Walk]
+    who: list[NDArray[np.intp]]
 
 
 def backtest_var(
@@ -104,7 +136,7 @@ def backtest_var(
     window : int, optional
         Only the last so many returns are used at each origin; by default all.
     refit : int
-        Origins between estimates of the methods that have parameters.
+        Origins between estimates of the methods that have parameters; for a horizon of 1 these stand on fixed rows.
     seed : int
         Of simulated horizons and p-values.
     progress : Progress
@@ -129,20 +161,14 @@ def backtest_var(
     values = return_values(returns, minimum=2, method="a VaR backtest")
     if min_train is None:
         min_train = 500 if len(values) >= 750 else max(len(values) // 2, 100)
-    walk = WalkForward(
-        origins=max(origins // horizon, 1),
-        horizon=horizon,
-        min_train=min_train,
-        window=window,
-        refit=max(refit // horizon, 1),
-        step=horizon,
-    )
-    steps = list(walk.slices(len(values)))
+    walk, first = _lay(len(values), horizon, origins, min_train, window, refit)
+    steps = [step for step in walk.slices(len(values)) if step.origin >= first]
     sign = 1.0 if side == "long" else -1.0
     outcomes = np.array([sign * ((1.0 + values[step.test]).prod() - 1.0) for step in steps])
     times = returns.index[[step.test.stop - 1 for step in steps]]
     with one_thread():
-        walks, who = _walk(walk, returns, models, len(steps), 1.0 - level, horizon, side, seed, progress)
+        walks, who = _walk(walk, returns, models, 1.0 - level, horizon, side, seed, progress)
+        walks, who = {name: each.last(len(steps)) for name, each in walks.items()}, who[-len(steps) :]
         walks[AUTO], auto_methods, auto_method, auto_note = _auto(walks, outcomes, 1.0 - level)
         losses = {name: _loss(outcomes, each.var, 1.0 - level) for name, each in walks.items()}
         complete = [name for name in losses if name != AUTO and not np.isnan(losses[name]).any()]
@@ -165,22 +191,56 @@ def backtest_var(
     )
 
 
+def _lay(
+    length: int, horizon: int, origins: int, min_train: int, window: int | None, refit: int
+) -> tuple[WalkForward, int]:
+    """The walk over `length` returns, and the first origin that is scored.
+
+    A walk of single periods begins on a multiple of a few refits before that, and its refits stand on fixed rows: a
+    new return at its end then changes nothing about older origins, and it is gone on with.
+    """
+    walk = WalkForward(
+        origins=max(origins // horizon, 1), horizon=horizon, min_train=min_train, window=window,
+        refit=max(refit // horizon, 1), step=horizon, anchored=horizon == 1,
+    )  # fmt: skip
+    first = next(walk.slices(length)).origin
+    if horizon > 1:
+        return walk, first
+    grid = _REFITS * refit
+    start = max((first + 1) // grid * grid - 1, min_train - 1)
+    return replace(walk, origins=length - 1 - start), first
+
+
 def _walk(
     walk: WalkForward,
     returns: pd.Series,
     models: dict[str, TailModel],
-    count: int,
     p: float,
     horizon: int,
     side: Side,
     seed: int,
     progress: Progress,
 ) -> tuple[dict[str, _Walk], list[NDArray[np.intp]]]:
-    walks = {
-        name: _Walk(np.full(count, np.nan), np.full(count, np.nan), np.full(count, np.nan), draws=[]) for name in models
-    }
-    who: list[NDArray[np.intp]] = []
-    fitted: set[str] = set()
+    """What each method says at every origin of `walk`, and which simulated days fall into the tail there."""
+    data = returns.to_frame()
+    rows = [step.origin for step in walk.slices(len(data))]
+    count = len(rows)
+    history = History(data, rows[0]) if walk.anchored else None
+    key: tuple[Hashable, ...] = (
+        "value at risk",
+        *(type(model) for model in models.values()),
+        p,
+        side,
+        seed,
+        walk.window,
+        walk.refit,
+    )
+    kept: _Walked | None = None if history is None else history.take(*key)
+    if kept is None:
+        kept = _Walked(models, {name: _Walk.empty() for name in models}, [])
+    models, who = kept.models, kept.who
+    walks = {name: each.longer(count) for name, each in kept.walks.items()}
+    fitted = set(models) if who else set()
     sign = 1.0 if side == "long" else -1.0
     tail = 1.0 - SHORTFALL_LEVEL
 
@@ -212,8 +272,11 @@ def _walk(
             kept.shortfall[origin] = belief.tail_mean(tail)
             kept.draws.append(belief.draw(u[hit]))
 
-    walk.run(returns.to_frame(), decide)
+    walk.run(data, decide, since=rows[0] + len(who))
     progress(count, count, "backtesting value at risk")
+    if history is not None:
+        # Simulated days make it some 4 MB.
+        history.keep(_Walked(models, walks, who), *key, weight=8)
     return walks, who
 
 
@@ -316,7 +379,7 @@ def _row(
         zone=zone,
         basel_zone=traffic_light(int(hits[-250:].sum()), 250, level=level) if basel else None,
         shortfall=_shortfall(walk, outcomes, who),
-        reason=walk.reason,
+        reason=walk.reason if n < len(outcomes) else "",
     )
 
 

@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from quantkit import Desk
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = Path(__file__).with_name("notebooks")
 
@@ -144,6 +146,7 @@ class Served:
     base: str
     process: subprocess.Popen[str]
     log: Path
+    home: Path
 
     def address(self, name: str, query: str = "") -> str:
         return f"{self.base}voila/render/{name}.ipynb{'?' + query if query else ''}"
@@ -177,11 +180,15 @@ def _is_kernel(process: psutil.Process) -> bool:
 
 
 @contextmanager
-def serving(folder: Path, home: Path, *options: str, **environment: str) -> Iterator[Served]:
-    """A dashboard server over the notebooks in `folder`, on a port that the system chose."""
-    home.mkdir(parents=True, exist_ok=True)
-    log = home / "server.log"
-    where = home / "address"
+def serving(folder: Path, place: Path, *options: str, home: Path | None = None, **environment: str) -> Iterator[Served]:
+    """A dashboard server over the notebooks in `folder`, on a port that the system chose.
+
+    It writes into `place`, where its store is too unless there is one at `home`.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    home = home or place
+    log = place / "server.log"
+    where = place / "address"
     command = [
         sys.executable, "-m", "quantkit.serve", "--port", "0", "--dashboards", str(folder),
         "--address-file", str(where), *options,
@@ -197,7 +204,7 @@ def serving(folder: Path, home: Path, *options: str, **environment: str) -> Iter
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield Served(where.read_text().strip().partition("?")[0], process, log)
+        yield Served(where.read_text().strip().partition("?")[0], process, log, home)
     finally:
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         if process.poll() is None:
@@ -221,19 +228,24 @@ def notebooks() -> Path:
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     """Starts servers: ``with serve(folder, "--base-url", "/desk/", QUANTKIT_TOKEN="t") as server:``."""
 
-    def start(folder: Path, *options: str, **environment: str) -> Any:
+    def start(folder: Path, *options: str, **environment: Any) -> Any:
         return serving(folder, tmp_path_factory.mktemp("served"), *options, **environment)
 
     return start
 
 
 @pytest.fixture(scope="session")
-def serve_screen(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Starts servers of one dashboard alone: ``with serve_screen("risk") as server:``. No other waits pre-heated."""
+def serve_screen(
+    serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, shared_desk: Desk
+) -> Callable[..., Any]:
+    """Starts servers of one dashboard alone: ``with serve_screen("risk") as server:``. No other waits pre-heated.
 
-    def start(name: str, *options: str, **environment: str) -> Any:
+    They are on the store of the shared desk: what a screen or the desk has answered, the others find there.
+    """
+
+    def start(name: str, *options: str, **environment: Any) -> Any:
         folder = tmp_path_factory.mktemp("dashboards")
         shutil.copy(ROOT / "dashboards" / f"{name}.ipynb", folder)
-        return serve(folder, *options, **environment)
+        return serve(folder, *options, home=shared_desk.settings.home, **environment)
 
     return start

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from candles import CANDLES
 from recording import playing
 
 from quantkit import Desk
@@ -22,11 +23,7 @@ from quantkit.data.replay import rewind
 pytestmark = pytest.mark.browser
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
-LAST_CANDLE = """() => {
-  const x = (stick) => Number(stick.getAttribute('transform').match(/-?[\\d.]+/)[0]);
-  const sticks = [...document.querySelectorAll('.qk-plot .stick')].sort((a, b) => x(a) - x(b));
-  return sticks.length ? sticks[sticks.length - 1].innerHTML : '';
-}"""
+LAST_CANDLE = f"() => ({CANDLES})().pop()"
 TILE = "[data-qk-tile='{}'] b"
 TEXT = 'document.querySelector("{}").textContent'
 FAN = "() => [...document.querySelectorAll('.qk-answer .object_grp')].map((g) => g.getAttribute('transform')).join()"
@@ -49,7 +46,7 @@ def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def desk(server: Any) -> Iterator[Desk]:
     """On the store of the server, as the collector's is, with the session that will be played taken out of it."""
-    with Desk.open(home=server.log.parent) as opened:
+    with Desk.open(home=server.home) as opened:
         opened.history("MSFT", interval="1m", period="1d")
         rewind(opened.settings, opened.store, ["MSFT"])
         yield opened
@@ -108,7 +105,7 @@ def test_half_an_hour_of_a_looping_replay_leaves_nothing_behind(serve, visit, tm
     """Ten bars a second in three screens: neither a kernel nor a page holds more at the end than after five minutes."""
     minutes = float(os.environ.get("QUANTKIT_SOAK_MINUTES", "30"))
     with serve(screens(tmp_path_factory)) as server:
-        home = server.log.parent
+        home = server.home
         replay = [sys.executable, "-m", "quantkit.cli", "collect", "--replay", "MSFT", "--speed", "600", "--loop"]
         with (home / "replay.log").open("w") as out:
             collector = subprocess.Popen(

@@ -29,7 +29,7 @@ def server(serve_screen: Callable[..., Any]) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def desk(server: Any) -> Iterator[Desk]:
     """On the store of the server: what the page has asked is answered from there."""
-    with Desk.open(home=server.log.parent) as opened:
+    with Desk.open(home=server.home) as opened:
         yield opened
 
 

@@ -393,11 +393,12 @@ def test_a_malformed_message_cannot_take_the_servers_memory(channels, server):
 # --- visitors who go
 
 
-def test_twenty_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(serve, notebooks, browser):
+@pytest.mark.parametrize("batches", [2, pytest.param(5, marks=pytest.mark.soak)])
+def test_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(serve, notebooks, browser, batches):
     with serve(notebooks) as running:
         running.settle(POOL)
         context = browser.new_context()
-        for batch in range(5):
+        for batch in range(batches):
             pages = [context.new_page() for _ in range(4)]
             for page in pages:
                 page.goto(running.address("live", f"symbol=S{batch}"), wait_until="commit")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from accessibility import check_accessible
+from candles import CANDLES
 
 from quantkit import Desk
 
@@ -129,27 +130,23 @@ def test_the_last_candle_is_desk_s_last_bar_in_words_and_in_pixels(screen: Scree
     assert text(screen, "[data-qk-last]") == f"{quote.close:,.2f}"
     assert f"{quote.change:+,.2f} ({quote.change_percent * 100:+.2f}%) as of 2023-09-21" in text(screen, ".qk-change")
     screen.page.wait_for_timeout(500)
-    drawn = screen.said(
+    ticks = screen.said(
         """() => {
           const number = (text) => text.match(/-?[\\d.]+/g).map(Number);
           const axis = document.querySelectorAll('.qk-plot .axis')[1];
           const ticks = [...axis.querySelectorAll('.tick')].map((tick) =>
             [number(tick.getAttribute('transform'))[1], Number(tick.textContent.replace(/,/g, ''))]);
-          const sticks = [...document.querySelectorAll('.qk-plot .stick')].map((stick) => {
-            const [x, y] = number(stick.getAttribute('transform'));
-            const body = number(stick.querySelector('.stick_body').getAttribute('d'));
-            return { x, high: y, open: y + body[1], close: y + body[1] + body[5], colour: stick.style.fill };
-          }).sort((a, b) => a.x - b.x);
-          return { ticks, last: sticks[sticks.length - 1] };
+          return ticks;
         }"""
     )
-    (y0, p0), (y1, p1) = drawn["ticks"][0], drawn["ticks"][-1]
+    candle = screen.said(CANDLES)[-1]
+    (y0, p0), (y1, p1) = ticks[0], ticks[-1]
     price = lambda y: p0 + (y - y0) * (p1 - p0) / (y1 - y0)  # noqa: E731
     last, pixel = bars.iloc[-1], abs((p1 - p0) / (y1 - y0))
-    assert price(drawn["last"]["high"]) == pytest.approx(last.high, abs=pixel)
-    assert price(drawn["last"]["open"]) == pytest.approx(last.open, abs=pixel)
-    assert price(drawn["last"]["close"]) == pytest.approx(last.close, abs=pixel)
-    assert drawn["last"]["colour"] == "rgb(239, 83, 80)"
+    assert price(candle["high"]) == pytest.approx(last.high, abs=pixel)
+    assert price(candle["open"]) == pytest.approx(last.open, abs=pixel)
+    assert price(candle["close"]) == pytest.approx(last.close, abs=pixel)
+    assert candle["colour"] == "rgb(239, 83, 80)"
 
 
 def test_a_deep_link_opens_its_view_and_the_address_keeps_it(open_stock: Any, shared_desk: Desk) -> None:
@@ -204,7 +201,7 @@ def test_an_unknown_symbol_is_said_and_never_an_empty_chart(open_stock: Any) -> 
     assert "TSLA is not in the sample; QUANTKIT_PROVIDER=yahoo make run fetches it." in said
     assert "Showing AAPL instead." in said
     assert "2023-09-21" in text(visitor, READOUT)
-    assert visitor.page.locator(".qk-plot .stick").count() > 100
+    assert len(visitor.said(CANDLES)) > 100
     visitor.page.fill("#qk-symbol", "AAPK")
     visitor.page.keyboard.press("Enter")
     assert "Still showing AAPL." in wait_for(visitor, "#qk-banner", "AAPK")
@@ -289,8 +286,7 @@ def test_a_drag_shifts_the_picture_and_the_scale_follows(screen: Screen) -> None
     page, box = screen.page, screen.page.locator(".qk-plot .plotarea_events").first.bounding_box()
     moved = "[...document.querySelectorAll('.qk-plot g')].filter((group) => group.style.transform).length"
     edges = "document.querySelector('.qk-plot svg.svg-figure').style.clipPath"
-    first = "document.querySelector('.qk-plot .stick').getAttribute('transform')"
-    before, x, y = screen.said(first), box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
+    before, x, y = screen.said(CANDLES)[0]["x"], box["x"] + box["width"] / 2, box["y"] + box["height"] / 3
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 20, y)
@@ -298,7 +294,7 @@ def test_a_drag_shifts_the_picture_and_the_scale_follows(screen: Screen) -> None
     page.wait_for_function(f"{moved} > 2 && {edges} !== ''")
     page.mouse.up()
     page.wait_for_function(f"{moved} === 0 && {edges} === ''")
-    assert screen.said(first) != before
+    assert screen.said(CANDLES)[0]["x"] != before
 
 
 def test_the_chart_can_be_read_with_the_keyboard_alone(screen: Screen, shared_desk: Desk) -> None:
@@ -350,7 +346,7 @@ def test_the_table_twin_holds_what_is_drawn(screen: Screen, shared_desk: Desk) -
 def test_the_forecast_arrives_beside_the_chart_as_desk_made_it(screen: Screen, server: Any) -> None:
     screen.page.wait_for_selector("[data-qk-forecast]", timeout=120_000)
     said = text(screen, ".qk-now")
-    with Desk.open(home=server.log.parent) as desk:
+    with Desk.open(home=server.home) as desk:
         forecast = desk.predict("AAPL")
     step = forecast.steps[0]
     for figure in (
@@ -387,7 +383,7 @@ def test_the_watchlist_is_kept_between_visits(server: Any, visit: Callable[..., 
 
 
 def test_the_theme_recolours_the_chart(screen: Screen) -> None:
-    colours = "new Set([...document.querySelectorAll('.qk-plot .stick')].map((stick) => stick.style.fill))"
+    colours = f"new Set(({CANDLES})().map((candle) => candle.colour))"
     screen.page.click("#qk-theme")
     screen.page.wait_for_function(f"{colours}.has('rgb(0, 121, 107)') && !{colours}.has('rgb(38, 166, 154)')")
     assert screen.said("getComputedStyle(document.querySelector('.qk-now')).backgroundColor") == "rgb(255, 255, 255)"
@@ -403,7 +399,7 @@ def test_nothing_scrolls_sideways_on_a_phone(open_stock: Any, query: str) -> Non
     boxes = [visitor.page.locator(name).first.bounding_box() for name in (".qk-main", ".qk-now", ".qk-side")]
     assert boxes[0]["y"] < boxes[1]["y"] < boxes[2]["y"]
     assert {round(box["width"]) for box in boxes} == {374}
-    assert visitor.page.locator(".qk-plot .stick").count() > 20
+    assert len(visitor.said(CANDLES)) > 20
 
 
 def test_controls_have_names_and_no_default_grey(screen: Screen) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,14 +97,31 @@ def test_a_volume_that_is_not_known_does_not_break_a_model(name, bars):
     assert np.isfinite(FORECASTERS[name]().fit(close_only).predict(HORIZON)).all()
 
 
+PLAN = plan_walk(421, horizon=HORIZON, origins=100)
+
+
+@pytest.fixture(scope="module")
+def walked(bars):
+    """The walk of every model over the bars, or over those that are garbage after a row; each walked once."""
+
+    @cache
+    def walk(last_kept: int | None = None):
+        return walk_models(MODELS, bars if last_kept is None else corrupted(bars, last_kept), PLAN, step=HORIZON)
+
+    return walk
+
+
+@pytest.fixture(scope="module")
+def predicted(bars):
+    """The first forecast of a model."""
+    return cache(lambda name: predict(bars, model=name, horizon=2, symbol="TEST", currency="USD"))
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("last_kept", [374, 410])
-def test_nothing_computed_at_an_origin_sees_beyond_it(name, bars, last_kept):
-    plan = plan_walk(len(bars), horizon=HORIZON, origins=100)
-    seen, blind = (
-        walk_models(["naive", name], each, plan, step=HORIZON) for each in (bars, corrupted(bars, last_kept))
-    )
-    until = last_kept - plan.first + 1
+def test_nothing_computed_at_an_origin_sees_beyond_it(name, walked, last_kept):
+    seen, blind = walked(), walked(last_kept)
+    until = last_kept - PLAN.first + 1
     assert until > 20
     paths = [walks[name].paths[:until] for walks, _ in (seen, blind)]
     assert not np.isnan(paths[0]).any()
@@ -120,15 +139,15 @@ def test_nothing_computed_at_an_origin_sees_beyond_it(name, bars, last_kept):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_forecast_is_the_same_bit_for_bit_when_asked_again_and_after_json(name, bars):
-    first, second = (predict(bars, model=name, horizon=2, symbol="TEST", currency="USD") for _ in range(2))
+def test_a_forecast_is_the_same_bit_for_bit_when_asked_again_and_after_json(name, bars, predicted):
+    first, second = predicted(name), predict(bars, model=name, horizon=2, symbol="TEST", currency="USD")
     assert first.to_dict() == second.to_dict()
     assert type(first).from_dict(first.to_dict()) == first
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_forecast_carries_its_proof(name, bars):
-    forecast = predict(bars, model=name, horizon=2, symbol="TEST", currency="USD")
+def test_a_forecast_carries_its_proof(name, predicted):
+    forecast = predicted(name)
     assert forecast.model == name
     assert [step.step for step in forecast.steps] == [1, 2]
     assert all(step.lower <= step.median <= step.upper for step in forecast.steps)
@@ -142,13 +161,12 @@ def test_a_forecast_carries_its_proof(name, bars):
 
 
 @pytest.mark.parametrize("name", [name for name in FORECASTERS if isinstance(FORECASTERS[name](), Composite)])
-def test_weights_of_a_composite_are_shares(name, bars):
-    plan = plan_walk(len(bars), horizon=1, origins=100)
+def test_weights_of_a_composite_are_shares(name, walked):
     composite = FORECASTERS[name]()
     members = composite.members("1d")
     assert "naive" in members
-    walks, outcomes = walk_models(members, bars, plan, step=1)
-    weights = composite.weights({each: walks[each] for each in members}, outcomes, step=1, window=plan.origins)
-    assert weights.shape == (len(plan.rows), len(members))
+    walks, outcomes = walked()
+    weights = composite.weights({each: walks[each] for each in members}, outcomes, step=1, window=PLAN.origins)
+    assert weights.shape == (len(PLAN.rows), len(members))
     np.testing.assert_allclose(weights.sum(axis=1), 1.0)
     assert (weights >= 0).all()

@@ -8,9 +8,9 @@ from quantkit import Desk
 from quantkit.compute import open_compute
 from quantkit.compute.many import ask_many
 from quantkit.core.errors import Cancelled, DataError, UnknownChoiceError
+from quantkit.core.kept import forget
 from quantkit.data.files import import_file, write_table
 from quantkit.forecast import Survey, leaderboard
-from quantkit.forecast.kept import forget
 
 ASKED = {"models": ["drift", "arima"], "horizon": 1, "origins": 60, "interval": "1d"}
 

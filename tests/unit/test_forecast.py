@@ -11,10 +11,10 @@ import pytest
 
 from quantkit.core.calendars import next_bars
 from quantkit.core.errors import Cancelled, ComputeError, DataError, UnknownChoiceError, UsageError
+from quantkit.core.kept import forget
 from quantkit.forecast import FORECASTERS, Forecast, leaderboard, predict
 from quantkit.forecast.auto import Auto
 from quantkit.forecast.base import Forecaster
-from quantkit.forecast.kept import forget
 from quantkit.forecast.naive import Drift
 from quantkit.forecast.target import Outcomes
 from quantkit.forecast.walk import Walk

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quantkit.core.errors import UsageError
+from quantkit.core.kept import forget
 from quantkit.forecast import Hindcast, hindcast, predict
-from quantkit.forecast.kept import forget
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from quantkit.core.errors import Cancelled
+from quantkit.core.kept import forget
 from quantkit.forecast import FORECASTERS, leaderboard, predict
 from quantkit.forecast.base import Composite
 from quantkit.forecast.intervals import Calibrator, calibrate
-from quantkit.forecast.kept import forget
 from quantkit.forecast.naive import Drift
 from quantkit.forecast.target import outcomes_of, session_gaps
 from quantkit.forecast.walk import plan_walk, walk_models

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from quantkit.core.errors import Cancelled, ComputeError, DataError, UnknownChoiceError, UsageError
-from quantkit.forecast.kept import forget
+from quantkit.core.kept import forget
 from quantkit.forecast.target import close_returns
 from quantkit.forecast.volatility import VolatilityLeaderboard, qlike, volatility_leaderboard
 from quantkit.forecast.volatility_models import VOLATILITY_MODELS
@@ -99,8 +99,8 @@ def test_a_model_that_knows_the_truth_is_shown_to_be_better(bars_of):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_forecast_at_an_origin_sees_beyond_it(name, bars):
+    from quantkit.core.kept import History
     from quantkit.forecast import volatility
-    from quantkit.forecast.kept import History
 
     plan = volatility._plan(len(bars), 2, 200, "bars")
     last_kept = 440

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from quantkit.core.errors import Cancelled, DataError, UnknownChoiceError
+from quantkit.core.kept import forget
 from quantkit.risk import VAR_METHODS, VarBacktests, backtest_var, value_at_risk, var_backtest
 
 
@@ -127,10 +128,52 @@ def test_a_horizon_is_tested_on_windows_that_do_not_overlap(returns: pd.Series) 
 def test_methods_are_estimated_on_the_side_asked(side: str, returns: pd.Series) -> None:
     skewed = (returns + 0.3 * returns.clip(lower=0)).rename("skewed")
     tested = backtest_var(skewed, side=side, methods=["student_t", "fhs", "evt"], origins=43)
-    for at in (0, 21, 42):
-        past = skewed.iloc[: len(skewed) - 43 + at]
+    first = len(skewed) - 43
+    # They are estimated where the past is a multiple of 21 returns.
+    for length in range(-first % 21 + first, len(skewed), 21):
         for method in ("student_t", "fhs", "evt"):
-            assert tested.path[method].iloc[at] == value_at_risk(past, method=method, side=side)
+            past = value_at_risk(skewed.iloc[:length], method=method, side=side)
+            assert tested.path[method].iloc[length - first] == past
+
+
+def test_a_new_return_costs_one_origin_and_the_answer_is_the_cold_one_to_the_last_bit() -> None:
+    returns, steps = clustered(1300, seed=8), []
+    forget()
+    for length in (1200, 1201, 1203, 1300):
+        steps.clear()
+        warm = backtest_var(returns.iloc[:length], progress=lambda done, *_: steps.append(done))
+        if length == 1200:
+            assert len(steps) > 690, "the walk from 500 returns on"
+        else:
+            assert len(steps) - 1 == {1201: 1, 1203: 2, 1300: 97}[length]
+        assert warm.rows["auto"].origins == length - 500
+        forget()
+        cold = backtest_var(returns.iloc[:length])
+        assert cold.to_dict() == warm.to_dict()
+        pd.testing.assert_frame_equal(cold.path, warm.path, check_exact=True)
+
+
+def test_a_walk_longer_than_what_is_scored_goes_on_when_the_first_origin_moves() -> None:
+    returns, asked = clustered(1300, seed=9), {"origins": 300, "methods": ["historical", "fhs"]}
+    forget()
+    backtest_var(returns.iloc[:1200], **asked)
+    steps: list[int] = []
+    warm = backtest_var(returns.iloc[:1201], **asked, progress=lambda done, *_: steps.append(done))
+    assert len(steps) == 2
+    assert warm.rows["fhs"].origins == 300
+    forget()
+    assert backtest_var(returns.iloc[:1201], **asked).to_dict() == warm.to_dict()
+
+
+def test_a_corrected_return_is_walked_anew() -> None:
+    returns = clustered(800, seed=10)
+    forget()
+    backtest_var(returns, methods=["ewma"])
+    other = returns.copy()
+    other.iloc[700] *= 1.5
+    warm = backtest_var(other, methods=["ewma"])
+    forget()
+    assert backtest_var(other, methods=["ewma"]).to_dict() == warm.to_dict()
 
 
 def test_a_short_is_tested_on_minus_the_return(returns: pd.Series) -> None:

@@ -15,6 +15,7 @@ from quantkit.core.indicators import indicators
 from quantkit.ui import CandleChart
 from quantkit.ui.charts.layers import Layer
 from quantkit.ui.charts.overlays import IndicatorLayer
+from quantkit.ui.charts.shapes import BODY, Bars, Candlesticks
 from quantkit.ui.charts.ticks import price_ticks, time_ticks
 from quantkit.ui.theme import DARK, LIGHT
 
@@ -24,13 +25,24 @@ def aapl(shared_desk) -> pd.DataFrame:
     return shared_desk.history("AAPL", period="max")
 
 
+def rows(points, count: int) -> np.ndarray:
+    """Pieces of a path, each of `count` points; after the last there is no gap."""
+    return np.append(points, np.nan).reshape(-1, count) if len(points) else np.empty((0, count))
+
+
+def candles_of(mark) -> pd.DataFrame:
+    """The candles that a path of them draws, by bar number: wick, gap, body, gap."""
+    x, y = (rows(each, Candlesticks.POINTS) for each in (mark.x, mark.y))
+    assert np.isnan(y[:, [2, 8]]).all()
+    assert (x[:, 0] == x[:, 1]).all()
+    low, high, opened, close = y[:, 0], y[:, 1], y[:, 3], y[:, 4]
+    assert (y[:, 3:8] == np.column_stack([opened, close, close, opened, opened])).all()
+    return pd.DataFrame({"open": opened, "high": high, "low": low, "close": close}, index=x[:, 0])
+
+
 def drawn(chart: CandleChart) -> pd.DataFrame:
-    """Every candle of both marks, by bar number; the anchors out of sight are left away."""
-    parts = [
-        pd.DataFrame(np.asarray(mark.y)[2:], index=np.asarray(mark.x)[2:], columns=["open", "high", "low", "close"])
-        for mark in (chart.candles.rising, chart.candles.falling)
-    ]
-    return pd.concat(parts).sort_index()
+    """Every candle of both marks, by bar number."""
+    return pd.concat([candles_of(mark) for mark in chart.candles.sticks.marks]).sort_index()
 
 
 def test_every_candle_in_sight_is_a_bar_of_the_history(aapl: pd.DataFrame) -> None:
@@ -52,44 +64,48 @@ def test_a_changed_bar_changes_its_candle(aapl: pd.DataFrame) -> None:
 
 
 def test_rising_bars_are_in_the_rising_mark_and_falling_ones_in_the_other(aapl: pd.DataFrame) -> None:
-    chart = CandleChart(aapl)
-    rising, falling = np.asarray(chart.candles.rising.y), np.asarray(chart.candles.falling.y)
-    assert (rising[:, 3] >= rising[:, 0]).all()
-    assert (falling[2:, 3] < falling[2:, 0]).all()
-    assert chart.candles.rising.stroke == DARK.up
-    assert chart.candles.falling.stroke == DARK.down
+    sticks = CandleChart(aapl).candles.sticks
+    rising, falling = candles_of(sticks.rising), candles_of(sticks.falling)
+    assert (rising["close"] >= rising["open"]).all()
+    assert (falling["close"] < falling["open"]).all()
+    assert sticks.rising.colors == sticks.rising.fill_colors == [DARK.up]
+    assert sticks.falling.colors == sticks.falling.fill_colors == [DARK.down]
 
 
-def test_no_row_is_sent_that_would_blank_the_mark(shared_desk) -> None:
+def test_a_body_lies_within_its_wick_also_where_a_vendor_says_otherwise(shared_desk) -> None:
     for symbol, interval in (("AAPL", "1d"), ("MSFT", "1d"), ("AZN.L", "1m"), ("^GSPC", "1d")):
         chart = CandleChart(shared_desk.history(symbol, period="max", interval=interval), period="max")
-        for mark in (chart.candles.rising, chart.candles.falling):
-            o, h, low, c = np.asarray(mark.y).T
-            assert np.isfinite(mark.y).all()
-            assert (h >= np.maximum.reduce([o, low, c])).all()
-            assert (low <= np.minimum.reduce([o, h, c])).all()
+        candles = drawn(chart)
+        assert np.isfinite(candles.to_numpy()).all()
+        assert (candles["high"] >= candles[["open", "low", "close"]].max(axis=1)).all()
+        assert (candles["low"] <= candles[["open", "high", "close"]].min(axis=1)).all()
 
 
 def test_candles_of_both_marks_are_equally_wide_however_few_there_are(aapl: pd.DataFrame) -> None:
-    chart = CandleChart(aapl, period="5d")
-    for mark in (chart.candles.rising, chart.candles.falling):
-        assert np.diff(np.asarray(mark.x)).min() == 1
+    for period, size in (("5d", 1), ("max", None)):
+        chart = CandleChart(aapl, period=period)
+        size = size or chart._drawn.candles.size
+        for mark in chart.candles.sticks.marks:
+            x = rows(mark.x, Candlesticks.POINTS)
+            np.testing.assert_allclose(x[:, 5] - x[:, 4], BODY * size)
 
 
 def test_volume_stands_under_its_candle_in_its_colour(aapl: pd.DataFrame) -> None:
     chart = CandleChart(aapl, period="6mo")
-    at = np.asarray(chart.volume.bars.x) == len(aapl) - 2
     last = aapl.iloc[-2]
-    assert np.asarray(chart.volume.bars.y)[at] == last["volume"]
-    assert chart.volume.bars.colors[int(np.argmax(at))] == (DARK.up if last["close"] >= last["open"] else DARK.down)
+    rises = last["close"] >= last["open"]
+    mark = chart.volume.bars.rising if rises else chart.volume.bars.falling
+    x, y = rows(mark.x, Bars.POINTS), rows(mark.y, Bars.POINTS)
+    (at,) = np.flatnonzero(np.isclose((x[:, 1] + x[:, 2]) / 2, len(aapl) - 2))
+    assert y[at].tolist()[:4] == [0.0, last["volume"], last["volume"], 0.0]
+    assert mark.fill_colors == [DARK.up if rises else DARK.down]
 
 
 def test_a_close_only_series_is_a_line(shared_desk) -> None:
     bars = shared_desk.history("^GSPC", period="max")
     chart = CandleChart(bars, period="6mo")
     assert chart.candles.line.visible
-    assert not chart.candles.rising.visible
-    assert not chart.volume.bars.visible
+    assert not any(mark.visible for mark in (*chart.candles.sticks.marks, *chart.volume.marks))
     at = np.asarray(chart.candles.line.x) == len(bars) - 1
     assert np.asarray(chart.candles.line.y)[at] == bars["close"].iloc[-1]
     assert "line of closes" in chart.caption
@@ -203,9 +219,9 @@ def test_a_forecast_of_another_symbol_is_never_drawn(shared_desk, aapl: pd.DataF
 def test_a_theme_recolours_everything(aapl: pd.DataFrame) -> None:
     chart = CandleChart(aapl)
     chart.theme = "light"
-    assert chart.candles.rising.stroke == LIGHT.up
+    assert chart.candles.sticks.rising.colors == [LIGHT.up]
     assert chart.figure.background_style["fill"] == LIGHT.panel
-    assert set(chart.volume.bars.colors) <= {LIGHT.up, LIGHT.down}
+    assert [mark.fill_colors for mark in chart.volume.marks] == [[LIGHT.up], [LIGHT.down]]
     assert chart.pointer.tokens["panel"] == LIGHT.panel
 
 
@@ -333,7 +349,9 @@ def test_indicators_are_drawn_at_the_last_bar_of_each_candle(aapl: pd.DataFrame)
     compare, rsi, macd = chart.panes
     assert compare.widget.children == ()
     assert (rsi.widget.layout.display, macd.widget.layout.display) == ("none", None)
-    np.testing.assert_array_equal(macd.bars.y, values["macd.histogram"].fillna(0).to_numpy()[candles.last])
+    heights = values["macd.histogram"].fillna(0).to_numpy()[candles.last]
+    for mark, chosen in ((macd.bars.rising, heights >= 0), (macd.bars.falling, heights < 0)):
+        np.testing.assert_array_equal(rows(mark.y, Bars.POINTS)[:, 1], heights[chosen])
     assert [label for label, _, _ in chart.pointer.meta["extra"]][:2] == ["SMA 50", "BB low"]
     assert len(macd.axis.tick_values) in (3, 5)
     sent = np.frombuffer(chart.pointer.rows).reshape(len(candles), -1)
@@ -346,7 +364,8 @@ def test_a_logarithmic_scale_draws_logarithms_and_says_prices(aapl: pd.DataFrame
     chart = CandleChart(aapl, period="max")
     before = chart.scales.price.max
     chart.log = True
-    np.testing.assert_allclose(10.0 ** chart.candles.rising.y[2:].max(), chart._drawn.candles.high.max(), rtol=0.05)
+    highest = 10.0 ** np.nanmax(chart.candles.sticks.rising.y)
+    np.testing.assert_allclose(highest, chart._drawn.candles.high.max(), rtol=0.05)
     assert chart.scales.price.max < np.log10(before) + 0.2
     said = sorted(float(text.replace(",", "")) for text in chart.price_axis.tick_labels.values())
     np.testing.assert_allclose(said, sorted(10.0**chart.price_axis.tick_values))

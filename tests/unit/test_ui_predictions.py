@@ -208,10 +208,11 @@ def test_newer_bars_wait_for_the_forecast_that_stands_on_them(shared_desk, drift
     newer.attrs = bars.attrs
     chart = FanChart()
     chart.update(bars, drift)
-    drawn = chart.rising.x.size + chart.falling.x.size
+    drawn = sum(mark.x.size for mark in chart.sticks.marks)
+    assert drawn > 0
     chart.bars = newer
     assert chart.mean.y[0] == drift.last_price
-    assert chart.rising.x.size + chart.falling.x.size == drawn
+    assert sum(mark.x.size for mark in chart.sticks.marks) == drawn
     assert "to 2023-09-28" in chart.caption
 
 

@@ -26,8 +26,7 @@ class BarColumns:
     time : ndarray of int64, shape (T,)
         Microseconds since 1970 UTC.
     open, high, low, close, volume : ndarray of float64, shape (T,)
-        A missing open, high or low takes the close, a missing volume is 0. bqplot's OHLC mark draws nothing at all
-        when one row holds NaN or a high below another price.
+        A missing open, high or low takes the close, a missing volume is 0.
     quoted : ndarray of bool, shape (T,)
         False where there is only a close to draw, as a line: an index level, a fund, a stretch that a vendor knows less
         of.
@@ -67,8 +66,7 @@ class Candles:
     Attributes
     ----------
     position : ndarray of float64, shape (n,)
-        Middle of each candle in bar numbers. Evenly spaced, also where the last candle is still incomplete: bqplot
-        takes the smallest gap for the width of all.
+        Middle of each candle in bar numbers. Evenly spaced, also where the last candle is still incomplete.
     first, last : ndarray of int64, shape (n,)
         Bar numbers that each candle covers, both included.
     open, high, low, close, volume : ndarray of float64, shape (n,)

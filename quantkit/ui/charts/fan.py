@@ -12,6 +12,7 @@ import traitlets as t
 from quantkit.core.calendars import exchange_timezone
 from quantkit.ui.charts.base import Chart, Scaling
 from quantkit.ui.charts.readout import Column
+from quantkit.ui.charts.shapes import Candlesticks
 from quantkit.ui.formats import date_words, price, price_decimals
 from quantkit.ui.tables import Cell
 from quantkit.ui.theme import Tokens
@@ -48,8 +49,7 @@ class FanChart(Chart):
         x, y = (bq.LinearScale(allow_padding=False) for _ in range(2))
         at = {"x": x, "y": y}
         nothing = {"x": np.empty(0), "y": np.empty(0)}
-        candle = {"marker": "candle", "stroke_width": 1.0, "format": "ohlc", "visible": False}
-        self.rising, self.falling = bq.OHLC(scales=at, **candle), bq.OHLC(scales=at, **candle)
+        self.sticks = Candlesticks(at)
         self.closes = bq.Lines(scales=at, stroke_width=1.5, **nothing)
         self.bands = [
             bq.Lines(
@@ -64,7 +64,7 @@ class FanChart(Chart):
         self.now = bq.Scatter(scales=at, default_size=44, stroke_width=1.5, enable_hover=False, **nothing)
         self.words = bq.Label(scales=at, default_size=11, align="start", x_offset=5, y_offset=4, enable_move=False,
                               font_weight="normal", text=[], **nothing)  # fmt: skip
-        marks = [*self.bands, self.last, self.rising, self.falling, self.closes, self.challenger, self.mean, self.means,
+        marks = [*self.bands, self.last, *self.sticks.marks, self.closes, self.challenger, self.mean, self.means,
                  self.now, self.words]  # fmt: skip
         super().__init__(marks, x, y, height=height, scaling=Scaling(percent=False, ticks=7), right=72)
         self.observe(lambda change: self._draw(), ["bars", "forecast"])
@@ -77,8 +77,7 @@ class FanChart(Chart):
 
     def paint(self, tokens: Tokens) -> None:
         """Colours of rising, falling, forecast and challenger."""
-        for mark, colour in ((self.rising, tokens.up), (self.falling, tokens.down)):
-            mark.stroke, mark.colors = colour, [colour, colour]
+        self.sticks.paint(tokens.up, tokens.down)
         for band in self.bands:
             band.colors = band.fill_colors = [tokens.forecast]
         self.closes.colors, self.last.colors = [tokens.text], [tokens.muted]
@@ -134,12 +133,7 @@ class FanChart(Chart):
         at = np.arange(1.0 - len(past), 1.0)
         prices = past[["open", "high", "low", "close"]].to_numpy(dtype=float)
         quoted = ~np.isnan(prices).any(axis=1)
-        up = prices[:, 3] >= prices[:, 0]
-        # bqplot takes a candle's width from the smallest gap: two far to the left keep a lone one as wide as the rest.
-        anchors, level = np.array([-5000.0, -4999.0]), np.full((2, 4), prices[-1, 3])
-        for mark, chosen in ((self.rising, quoted & up), (self.falling, quoted & ~up)):
-            mark.x, mark.y = np.concatenate([anchors, at[chosen]]), np.vstack([level, prices[chosen]])
-            mark.visible = bool(chosen.any())
+        self.sticks.draw(at[quoted], prices[quoted])
         alone = not quoted.any()
         self.closes.x, self.closes.y = (at, prices[:, 3]) if alone else (np.empty(0), np.empty(0))
         lows, highs = (prices[:, 3], prices[:, 3]) if alone else (prices[quoted, 2], prices[quoted, 1])

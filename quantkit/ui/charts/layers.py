@@ -15,6 +15,7 @@ import bqplot as bq
 import numpy as np
 
 from quantkit.ui.charts.aggregate import BarColumns, Candles
+from quantkit.ui.charts.shapes import Bars, Candlesticks
 from quantkit.ui.charts.ticks import js_number
 from quantkit.ui.theme import DARK, Tokens
 
@@ -83,16 +84,6 @@ class View:
             last = first + 1
         return slice(first, last)
 
-    @property
-    def anchors(self) -> np.ndarray:
-        """Two positions, one candle apart, that are never in sight.
-
-        bqplot takes the width of a mark's candles from its smallest gap; rising and falling candles are separate marks
-        whose own gaps differ.
-        """
-        far = -4.0 * len(self.columns) - 1000.0 * self.candles.size
-        return np.array([far - self.candles.size, far])
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scales:
@@ -139,30 +130,22 @@ class Layer(ABC):
 
 
 class CandleLayer(Layer):
-    """Candles, rising and falling as two marks so that wick and body share a colour; a line where only closes exist."""
+    """Candles, rising and falling; a line where only closes exist."""
 
     def __init__(self, scales: Scales) -> None:
         super().__init__()
         at = {"x": scales.x, "y": scales.price}
-        style = {"marker": "candle", "stroke_width": 1.0, "format": "ohlc", "visible": False}
-        self.rising = bq.OHLC(scales=at, **style)
-        self.falling = bq.OHLC(scales=at, **style)
+        self.sticks = Candlesticks(at)
         self.line = bq.Lines(scales=at, stroke_width=1.5, visible=False)
-        self.marks = [self.rising, self.falling, self.line]
-        self.costly = [self.rising, self.falling]
+        self.marks = [*self.sticks.marks, self.line]
+        self.costly = self.sticks.marks
 
     def draw(self, view: View) -> None:
         """Redraw the candles."""
-        candles = view.candles
-        up = candles.close >= candles.open
-        for mark, chosen in ((self.rising, up & candles.quoted), (self.falling, ~up & candles.quoted)):
-            prices = view.level(np.column_stack([candles.open, candles.high, candles.low, candles.close])[chosen])
-            # The anchors carry a real price: a scale without bounds of its own must not be stretched by them.
-            anchors = np.full((2, 4), view.level(candles.close[-1]) if len(candles) else 1.0)
-            mark.x = np.concatenate([view.anchors, candles.position[chosen]])
-            mark.y = np.concatenate([anchors, prices])
-        self.rising.visible = self.falling.visible = bool(candles.quoted.any())
-        alone = ~candles.quoted
+        candles, quoted = view.candles, view.candles.quoted
+        prices = np.column_stack([candles.open, candles.high, candles.low, candles.close])[quoted]
+        self.sticks.draw(candles.position[quoted], view.level(prices), size=candles.size)
+        alone = ~quoted
         self.line.visible = bool(alone.any())
         if self.line.visible:
             alone[:-1] |= alone[1:]  # the line sets off from the last candle
@@ -175,8 +158,7 @@ class CandleLayer(Layer):
 
     def paint(self, tokens: Tokens) -> None:
         """Colours of rising and falling."""
-        self.rising.stroke, self.rising.colors = tokens.up, [tokens.up, tokens.up]
-        self.falling.stroke, self.falling.colors = tokens.down, [tokens.down, tokens.down]
+        self.sticks.paint(tokens.up, tokens.down)
         self.line.colors = [tokens.accent]
 
 
@@ -186,20 +168,17 @@ class VolumeLayer(Layer):
     def __init__(self, scales: Scales) -> None:
         super().__init__()
         self.scale = scales.volume
-        self.bars = bq.Bars(scales={"x": scales.x, "y": scales.volume}, padding=0.25, stroke_width=0.0, visible=False)
-        self.marks = self.costly = [self.bars]
-        self._colours = ("#888888", "#888888")
+        self.bars = Bars({"x": scales.x, "y": scales.volume})
+        self.marks = self.costly = self.bars.marks
 
     def draw(self, view: View) -> None:
         """Redraw the bars."""
         candles = view.candles
-        self.bars.visible = bool(candles.volume.any())
-        if not self.bars.visible:
-            return
-        up, down = self._colours
-        self.bars.x, self.bars.y = candles.position, candles.volume
-        self.bars.colors = np.where(candles.close >= candles.open, up, down).tolist()
-        self.bars.opacities = [0.45] * len(candles)
+        if candles.volume.any():
+            up = candles.close >= candles.open
+            self.bars.draw(candles.position, candles.volume, up, size=candles.size)
+        else:
+            self.bars.hide()
 
     def fit(self, view: View) -> None:
         """Give the tallest bar in sight its share of the height."""
@@ -207,8 +186,8 @@ class VolumeLayer(Layer):
         self.scale.max = max(tallest, 1e-9) / VOLUME_SHARE
 
     def paint(self, tokens: Tokens) -> None:
-        """Colours of rising and falling, used at the next drawing."""
-        self._colours = (tokens.up, tokens.down)
+        """Colours of rising and falling."""
+        self.bars.paint(tokens.up, tokens.down)
 
 
 class ActionLayer(Layer):
@@ -335,10 +314,10 @@ class LastPriceLayer(Layer):
         close = view.columns.close
         if not len(close):
             return
-        last, far = float(close[-1]), float(view.anchors[0])
+        last, far = float(close[-1]), 4.0 * len(close) + 1000.0 * view.candles.size  # never in sight
         colour = self._tokens.down if len(close) > 1 and last < close[-2] else self._tokens.up
         at = float(view.level(last))
-        self.line.x, self.line.y, self.line.colors = np.array([far, -far]), np.array([at, at]), [colour]
+        self.line.x, self.line.y, self.line.colors = np.array([-far, far]), np.array([at, at]), [colour]
         self.tag.tick_labels = {js_number(at): f"{last:,.{view.decimals}f}"}
         self.tag.tick_values = np.array([at])
         # On a screen the pointer lays a box over it, which no axis can hold; this is what a saved picture shows.

@@ -15,6 +15,7 @@ import numpy as np
 
 from quantkit.core.indicators import INDICATORS
 from quantkit.ui.charts.layers import Layer, Scales, View
+from quantkit.ui.charts.shapes import Bars
 from quantkit.ui.charts.ticks import price_ticks
 from quantkit.ui.theme import DARK, Tokens
 
@@ -87,10 +88,10 @@ class Pane(Layer):
         self.scale = bq.LinearScale(allow_padding=False)
         at = {"x": scales.x, "y": self.scale}
         self.lines = bq.Lines(scales=at, stroke_width=1.3)
-        self.bars = bq.Bars(scales=at, padding=0.25, stroke_width=0.0, visible=False) if bars else None
+        self.bars = Bars(at) if bars else None
         self.axis = bq.Axis(scale=self.scale, side="right", grid_lines="solid")
         self.figure = bq.Figure(
-            marks=[mark for mark in (self.bars, self.lines) if mark is not None], axes=[self.axis],
+            marks=[*(self.bars.marks if self.bars is not None else ()), self.lines], axes=[self.axis],
             animation_duration=0, padding_x=0, padding_y=0, min_aspect_ratio=0.01, max_aspect_ratio=1000,
             display_toolbar=False, fig_margin={"top": 6, "bottom": 6, **margin},
             layout=widgets.Layout(width="100%", height=_PANE_HEIGHT, min_width="0", min_height="0"),
@@ -112,8 +113,10 @@ class Pane(Layer):
         self.widget.children = self._content if there else ()
 
     def paint(self, tokens: Tokens) -> None:
-        """Colours; those of lines and bars are used at the next drawing."""
+        """Colours; those of lines are used at the next drawing."""
         self._tokens = tokens
+        if self.bars is not None:
+            self.bars.paint(tokens.up, tokens.down)
         self.figure.background_style = {"fill": tokens.panel}
         self.axis.color, self.axis.grid_color = tokens.panel, tokens.grid
         self.axis.tick_style = {"fill": tokens.muted, "font-size": "11px", "transform": "translateX(6px)"}
@@ -149,11 +152,8 @@ class IndicatorPane(Pane):
             self.lines.colors = [colour_of(column, self._tokens) for column in lines]
         histogram = own.get(f"{self.name}.histogram")
         if self.bars is not None and histogram is not None:
-            self.bars.visible = True
             heights = np.nan_to_num(histogram[candles.last])
-            self.bars.x, self.bars.y = candles.position, heights
-            self.bars.colors = np.where(heights >= 0.0, self._tokens.up, self._tokens.down).tolist()
-            self.bars.opacities = [0.45] * len(heights)
+            self.bars.draw(candles.position, heights, heights >= 0.0, size=candles.size)
 
     def fit(self, view: View) -> None:
         """Scale to what is in sight; an oscillator of 0 to 100 keeps its whole range."""

@@ -20,7 +20,7 @@ from quantkit.core.fingerprint import data_hash
 
 __all__ = ["History", "forget"]
 
-#: States kept, the most recently used ones; a forecast by ``auto`` leaves about ten.
+#: States kept, the most recently used ones; a forecast by ``auto`` leaves about ten, a VaR backtest counts as eight.
 MOST: Final = 128
 
 
@@ -29,6 +29,7 @@ class _Kept:
     length: int
     digest: str
     state: Any
+    weight: int
 
 
 class _Memory:
@@ -47,7 +48,7 @@ class _Memory:
         with self._lock:
             self._kept[key] = kept
             self._kept.move_to_end(key)
-            while len(self._kept) > self._most:
+            while len(self._kept) > 1 and sum(each.weight for each in self._kept.values()) > self._most:
                 self._kept.popitem(last=False)
 
     def clear(self) -> None:
@@ -64,35 +65,36 @@ def forget() -> None:
 
 
 class History:
-    """The bars of one question, as far as kept states go on from them.
+    """The rows of one question, as far as kept states go on from them.
 
     Parameters
     ----------
-    bars : DataFrame, shape (T, 6)
+    data : DataFrame, shape (T, any)
+        Bars or returns.
     first : int
-        Row at which the walk begins; the bars up to it tell one series from another.
+        Row at which the walk begins; the rows up to it tell one series from another.
     """
 
-    def __init__(self, bars: pd.DataFrame, first: int) -> None:
-        self._bars = bars
+    def __init__(self, data: pd.DataFrame, first: int) -> None:
+        self._data = data
         self._first = first
         self._digests: dict[int, str] = {}
 
     def take(self, *key: Hashable) -> Any | None:
-        """The state that :meth:`keep` was given under `key` after these very bars, or the first of them; else None.
+        """The state that :meth:`keep` was given under `key` after these very rows, or the first of them; else None.
 
         It is the caller's alone from here on, to be changed in place and kept again; one that is abandoned half way,
         by an error or a cancellation, is never seen again.
         """
         kept = _MEMORY.pop(self._key(key))
-        if kept is None or kept.length > len(self._bars) or kept.digest != self._digest(kept.length):
+        if kept is None or kept.length > len(self._data) or kept.digest != self._digest(kept.length):
             return None
         return kept.state
 
-    def keep(self, state: Any, *key: Hashable) -> None:
-        """Keep `state`, which has seen all bars, under `key`."""
-        length = len(self._bars)
-        _MEMORY.put(self._key(key), _Kept(length, self._digest(length), state))
+    def keep(self, state: Any, *key: Hashable, weight: int = 1) -> None:
+        """Keep `state`, which has seen all rows, under `key`; a large one counts as `weight` others."""
+        length = len(self._data)
+        _MEMORY.put(self._key(key), _Kept(length, self._digest(length), state, weight))
 
     def _key(self, key: tuple[Hashable, ...]) -> Hashable:
         return (self._first, self._digest(self._first + 1), key)
@@ -100,5 +102,5 @@ class History:
     def _digest(self, length: int) -> str:
         found = self._digests.get(length)
         if found is None:
-            found = self._digests[length] = data_hash(self._bars.iloc[:length])
+            found = self._digests[length] = data_hash(self._data.iloc[:length])
         return found
