@@ -236,6 +236,7 @@ def exchange_timezone(calendar: str) -> str:
     return str(_exchange(calendar).tz)
 
 
+@lru_cache(maxsize=64)
 def periods_per_year(interval: Interval = "1d", calendar: str = "XNYS") -> float:
     """Bars in a year, for annualising: 252 for daily bars, 252 x minutes of a regular session for one-minute bars.
 

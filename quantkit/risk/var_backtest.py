@@ -8,7 +8,7 @@ on origins `horizon` apart: overlapping windows never back a p-value.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
@@ -226,15 +226,8 @@ def _walk(
     rows = [step.origin for step in walk.slices(len(data))]
     count = len(rows)
     history = History(data, rows[0]) if walk.anchored else None
-    key: tuple[Hashable, ...] = (
-        "value at risk",
-        *(type(model) for model in models.values()),
-        p,
-        side,
-        seed,
-        walk.window,
-        walk.refit,
-    )
+    kinds: list[Any] = [type(model) for model in models.values()]
+    key = ("value at risk", *kinds, p, side, seed, walk.window, walk.refit)
     kept: _Walked | None = None if history is None else history.take(*key)
     if kept is None:
         kept = _Walked(models, {name: _Walk.empty() for name in models}, [])

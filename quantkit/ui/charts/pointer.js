@@ -393,7 +393,12 @@ export default {
       model.set("painted", generation);
       model.save_changes();
     };
+    // Several messages move it for every bar; the browser is asked once a frame where things are.
+    let tagging = 0;
     const tag = () => {
+      tagging ||= requestAnimationFrame(() => { tagging = 0; if (!stop.signal.aborted) drawTag(); });
+    };
+    const drawTag = () => {
       const box = overlay && area();
       const last = meta.last;
       const [bottom, top] = [y.get("min"), y.get("max")];

@@ -26,7 +26,8 @@ Text that came from outside is only ever put into the page with textContent. */
   const withoutToken = query => { const rest = new URLSearchParams(query); rest.delete("token"); return rest; };
   function setQuery(query) {
     const text = withoutToken(query).toString().replace(/%2C/g, ",").replace(/%5E/g, "^");
-    history.replaceState(history.state, "", location.pathname + (text ? "?" + text : "") + location.hash);
+    const search = text ? "?" + text : "";
+    if (search !== location.search) history.replaceState(history.state, "", location.pathname + search + location.hash);
   }
   if (new URLSearchParams(location.search).has("token")) setQuery(location.search);
 
@@ -106,8 +107,9 @@ Text that came from outside is only ever put into the page with textContent. */
   });
   function showSymbol(symbol) {
     if (typeof symbol !== "string" || !SYMBOL.test(symbol)) return;
-    root.dataset.qkSymbol = symbol;
     if (search && document.activeElement !== search) search.value = symbol;
+    if (root.dataset.qkSymbol === symbol) return;
+    root.dataset.qkSymbol = symbol;
     for (const link of document.querySelectorAll("a[data-qk-screen]")) {
       link.search = "?symbol=" + encodeURIComponent(symbol);
     }
