@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 def served(serve, notebooks, tmp_path_factory):
     """A server of one small notebook, and its home."""
     folder, home = tmp_path_factory.mktemp("dashboards"), tmp_path_factory.mktemp("home")
-    for notebook in (notebooks / "plain.ipynb", Path(__file__).with_name("frame") / "lost.ipynb"):
+    for notebook in (notebooks / "plain.ipynb", *Path(__file__).with_name("frame").glob("*.ipynb")):
         shutil.copy(notebook, folder)
     with serve(folder, QUANTKIT_HOME=str(home)) as server:
         yield server, home
@@ -80,6 +80,15 @@ def test_a_page_waits_for_a_kernel_that_is_slow_to_describe_its_widgets(served, 
     guest.page.wait_for_timeout(5000)  # ipywidgets' own patience is 4 s for all, then 2 s for each
     assert guest.page.locator("text=Loading widget...").count() == 1
     assert guest.errors == []
+
+
+def test_a_screen_whose_line_to_its_kernel_is_still_being_laid_is_not_called_ready(served, visit):
+    server, _ = served
+    guest = visit()
+    guest.page.goto(server.address("bridge"))
+    guest.page.wait_for_selector(".line", state="attached", timeout=60_000)
+    guest.page.wait_for_timeout(3500)  # it looks after 1.5 s, and four times a second from then on
+    assert guest.said("document.documentElement.dataset.qk") == "loading"
 
 
 def test_a_page_that_gets_none_again_says_so(served, visit):

@@ -297,6 +297,24 @@ def test_a_drag_shifts_the_picture_and_the_scale_follows(screen: Screen) -> None
     assert screen.said(CANDLES)[0]["x"] != before
 
 
+def test_another_range_draws_each_path_once(screen: Screen) -> None:
+    """Two scales and the data change, and a mark that followed each of them would be drawn three times over."""
+    choose_range(screen, "1M", "Sep")
+    screen.page.wait_for_timeout(1000)
+    screen.said(
+        """() => {
+          const filled = [...document.querySelectorAll('.qk-plot path.line[d]')].filter((path) => path.style.fill);
+          window.__drawn = filled.map(() => 0);
+          filled.forEach((path, at) => new MutationObserver((all) => { window.__drawn[at] += all.length; })
+            .observe(path, { attributes: true, attributeFilter: ['d'] }));
+        }"""
+    )
+    for name, label in (("1Y", "2022-11"), ("6M", "2023-06")):  # bars that were not drawn yet, and some of those
+        choose_range(screen, name, label)
+        screen.page.wait_for_timeout(1000)
+        assert screen.said("window.__drawn.splice(0, 4, 0, 0, 0, 0)") == [1, 1, 1, 1]
+
+
 def test_the_chart_can_be_read_with_the_keyboard_alone(screen: Screen, shared_desk: Desk) -> None:
     bars = shared_desk.history("AAPL", period="6mo")
     screen.page.focus(".qk-plot")

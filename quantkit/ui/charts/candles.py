@@ -361,8 +361,8 @@ class CandleChart(widgets.VBox):
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
-        if fresh:
-            self.pointer.held = [mark.model_id for layer in self.layers for mark in layer.costly]
+        # They follow both scales and their data, which come one after the other.
+        self.pointer.held = [mark.model_id for layer in self.layers for mark in layer.costly]
         if fresh or view.compared:  # which is rebased to what is in sight
             self.pointer.show(candles, self.series.clock, meta, self._extras(view))
         else:

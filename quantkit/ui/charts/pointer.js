@@ -422,7 +422,7 @@ export default {
       tag();
       requestAnimationFrame(painted);
     };
-    // Marks that the kernel is about to send anew do not follow the scales meanwhile: each would be drawn three times.
+    // Marks do not follow the scales while the kernel sends what changes: each would be drawn two or three times.
     const known = new Map(), held = new Set();
     const hold = () => {
       const ids = model.get("held");

@@ -35,7 +35,7 @@ class Pointer(anywidget.AnyWidget):
     rows = t.Bytes(b"").tag(sync=True)
     meta = t.Dict().tag(sync=True)
     tokens = t.Dict().tag(sync=True)
-    held = t.List(t.Unicode(), help="Model ids of marks that are about to be sent anew").tag(sync=True)
+    held = t.List(t.Unicode(), help="Model ids of marks that wait until all that moves them has come").tag(sync=True)
     width = t.Int(0, help="Width of the plot in CSS pixels; 0 until it is drawn").tag(sync=True)
     painted = t.Int(-1, help="Generation of the drawing that has reached the screen").tag(sync=True)
 
