@@ -25,7 +25,7 @@ async def main(address: str, rate: float, seconds: float) -> dict[str, float]:
     async with aiohttp.ClientSession(
         address, connector=aiohttp.TCPConnector(limit=50), timeout=aiohttp.ClientTimeout(300)
     ) as client:
-        for path in MIX:
+        for path in 2 * MIX:  # the first question for a symbol stores its bars, which makes the answers before it old
             async with client.get(path) as answer:
                 answer.raise_for_status()
         async with client.get("/leaderboard?symbol=NVDA&origins=1000&wait=0") as job:

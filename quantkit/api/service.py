@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -42,8 +43,9 @@ LONGEST_WORDS: Final = 512
 KEPT_BYTES: Final = 64 << 20
 LARGEST_KEPT: Final = 8 << 20
 SECONDS_KEPT: Final = {"price": 1.0}
+"""Seconds for which a reply is given again that tells its age."""
 SECONDS_KEPT_ELSE: Final = 10.0
-"""Seconds for which a reply is given again unasked: a vendor may have more although nothing was stored."""
+"""Seconds for which any other is, where a vendor may have more although nothing was stored."""
 
 
 @dataclass(slots=True)
@@ -179,7 +181,8 @@ class Service:
             return reply_of(found, form, address=address), version, change
 
         reply, version, change = await self.run(answer)
-        seconds = SECONDS_KEPT.get(question, SECONDS_KEPT_ELSE)
+        lasting = SECONDS_KEPT_ELSE if self.desk.market.asks else math.inf
+        seconds = SECONDS_KEPT.get(question, lasting)
         self.keep(key, reply, version, change, seconds, moves=question in SECONDS_KEPT)
         return reply
 

@@ -52,6 +52,11 @@ class Market:
         self._vendors = frozenset(each.name for each in self.providers if isinstance(each, Vendor))
         self.upkeep = Upkeep(store, self.providers, Memory(settings.home))
 
+    @property
+    def asks(self) -> bool:
+        """Whether a provider in use may have more than is stored: what is embedded stands still."""
+        return any(each.name not in (*EMBEDDED, "files") for each in self.providers)
+
     def instruments(self) -> list[Instrument]:
         """Every instrument that is stored or in a provider's catalogue, by symbol."""
         known = {each.symbol: each for provider in self.providers for each in provider.catalogue()}

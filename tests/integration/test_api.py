@@ -232,6 +232,42 @@ def test_a_new_bar_makes_a_kept_reply_old(desk):
             bars = bars + 1.0
 
 
+def test_a_reply_holds_as_long_as_nobody_may_have_more(desk, monkeypatch):
+    """What is embedded stands still; a vendor may have newer bars, and a price says how old it is."""
+    later = 0.0
+    monkeypatch.setattr("quantkit.api.service.monotonic", lambda: time.monotonic() + later)
+    with serving(desk, desk.settings.model_copy(update={"api_rate_limit": 0.0})) as client:
+        asked: list[str] = []
+        answer = client.app.state.service.desk
+        for name in ("history", "quote"):
+            monkeypatch.setattr(answer, name, _counted(getattr(answer, name), asked, name))
+        for _ in range(2):  # the first question stores the bars
+            client.get("/history?symbol=AAPL&period=1mo")
+            client.get("/price?symbol=AAPL")
+        asked.clear()
+        client.get("/history?symbol=AAPL&period=1mo")
+        assert asked == []
+        later = 3600.0
+        client.get("/history?symbol=AAPL&period=1mo")
+        client.get("/price?symbol=AAPL")
+        assert asked == ["quote"]
+        monkeypatch.setattr(type(desk.market), "asks", True)
+        later = 7200.0
+        client.get("/history?symbol=XOM&period=1mo")
+        asked.clear()
+        later += 11.0
+        client.get("/history?symbol=XOM&period=1mo")
+        assert asked == ["history"]
+
+
+def _counted(function, asked, name):
+    def count(*arguments, **named):
+        asked.append(name)
+        return function(*arguments, **named)
+
+    return count
+
+
 def test_tables_are_the_same_numbers_as_csv_and_arrow(api, shared_desk):
     bars = shared_desk.history("AAPL", period="1y")
     text = api.get("/history?symbol=AAPL&period=1y&format=csv")
