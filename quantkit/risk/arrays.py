@@ -48,7 +48,7 @@ def matrix(returns: Returns, *, minimum: int = 2, name: str = "returns") -> Arra
     if not isinstance(returns, (pd.Series, pd.DataFrame)):
         raise DataError(f"{name}: expected a Series or DataFrame of returns, got {type(returns).__name__}")
     values = returns.to_numpy(dtype=np.float64, na_value=np.nan)
-    values = values.reshape(len(returns), -1)
+    values = values[:, None] if values.ndim == 1 else values
     sound = isinstance(returns.index, pd.DatetimeIndex) and len(values) >= minimum
     if not (sound and returns.index.is_monotonic_increasing and np.isfinite(values).all() and (values >= -1.0).all()):
         called = str(returns.name) if isinstance(returns, pd.Series) and returns.name is not None else name

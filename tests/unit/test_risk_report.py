@@ -161,3 +161,10 @@ def test_unusable_data_is_refused_by_name(returns: pd.Series, market: pd.Series)
         risk_report(returns.iloc[:99])
     with pytest.raises(DataError, match=r"\^GSPC covers .* do not overlap"):
         risk_report(returns, benchmark=market.loc[:"2000-01-01"], origins=10)
+
+
+@pytest.mark.parametrize("count", [0, 1, 99])
+def test_too_few_returns_are_refused_by_number(count: int) -> None:
+    index = pd.date_range("2020-01-01", periods=count, tz="UTC")
+    with pytest.raises(DataError, match=f"XYZ: {count} rows; at least 100 are needed"):
+        risk_report(pd.Series(np.full(count, 0.01), index=index, name="XYZ"))
