@@ -23,7 +23,7 @@ __all__ = ["ProcessBackend"]
 log = logging.getLogger("quantkit.compute")
 
 START_SECONDS = 30.0
-GRACE_SECONDS = 2.0
+GRACE_SECONDS = 5.0
 END_SECONDS = 1.0
 POLL_SECONDS = 0.1
 

@@ -209,6 +209,15 @@ def test_the_fan_stands_on_the_bar_it_was_made_from(shared_desk, aapl: pd.DataFr
     assert not any(mark.visible for mark in chart.fan.marks)
 
 
+def test_a_forecast_that_arrives_draws_its_fan_alone(shared_desk, aapl: pd.DataFrame) -> None:
+    chart = CandleChart(aapl, period="6mo")
+    sent = [mark.x for mark in (*chart.candles.marks, *chart.volume.marks)]
+    chart.forecast = shared_desk.predict("AAPL", model="naive")
+    assert chart.fan.mean.visible
+    assert chart.fan.mean.y[0] == aapl["close"].iloc[-1]
+    assert all(mark.x is x for mark, x in zip((*chart.candles.marks, *chart.volume.marks), sent, strict=True))
+
+
 def test_a_forecast_of_another_symbol_is_never_drawn(shared_desk, aapl: pd.DataFrame) -> None:
     forecast = shared_desk.predict("AAPL", model="naive")
     chart = CandleChart(aapl, forecast=forecast)

@@ -142,6 +142,7 @@ class CandleChart(widgets.VBox):
         self.add_class("qk-chart")
         self.series = Series()
         self._drawn: View | None = None
+        self._placed: tuple[float | None, ...] = ()
         self._labelled: tuple[np.ndarray, list[str]] = (np.empty(0), [])
         self._quiet = False
         self.paint(theme)
@@ -276,7 +277,7 @@ class CandleChart(widgets.VBox):
         if not self._quiet and (self._fitting_forecast is not shown or self.fan.shown != self.show_forecast):
             self.fan.shown = self.show_forecast
             with self._together():
-                self._draw(force=True)
+                self._draw(only=self.fan)
 
     @property
     def _fitting_forecast(self) -> Any:
@@ -327,10 +328,11 @@ class CandleChart(widgets.VBox):
         with self._together():
             self._draw()
 
-    def _draw(self, *, force: bool = False) -> None:
+    def _draw(self, *, force: bool = False, only: Layer | None = None) -> None:
         """Bring marks, ticks, navigator and readout in line with the range in sight.
 
-        The marks are sent again only when the range has left what is drawn, or another candle size is due.
+        The marks are sent again only when the range has left what is drawn, or another candle size is due; those of
+        `only` in any case.
         """
         low, high = self.scales.x.min, self.scales.x.max
         if low is None or not len(self.series):
@@ -342,6 +344,7 @@ class CandleChart(widgets.VBox):
         if (
             before is not None
             and not force
+            and only is None
             and (low, high) == (before.low, before.high)
             and size == before.candles.size
         ):
@@ -354,15 +357,18 @@ class CandleChart(widgets.VBox):
         self._drawn = view
         floor = self._fit_prices(view)
         for layer in self.layers:
-            if fresh:
+            if fresh or layer is only:
                 layer.draw(view)
             layer.fit(view)
         self._label(view, width, floor)
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
-        # They follow both scales and their data, which come one after the other.
-        self.pointer.held = [mark.model_id for layer in self.layers for mark in layer.costly]
+        placed = (low, high, self.scales.price.min, self.scales.price.max, self.scales.volume.max)
+        if fresh or placed != self._placed:
+            # They follow both scales and their data, which come one after the other.
+            self.pointer.held = [mark.model_id for layer in self.layers for mark in layer.costly]
+        self._placed = placed
         if fresh or view.compared:  # which is rebased to what is in sight
             self.pointer.show(candles, self.series.clock, meta, self._extras(view))
         else:
