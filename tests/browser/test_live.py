@@ -84,7 +84,7 @@ def test_candle_quote_and_forecast_move_in_every_open_screen(server, desk, visit
         assert visitor.foreign == []
 
 
-# A report on minutes takes ten seconds of a processor that nobody else wants: on a busy machine, minutes.
+# The first report on minutes takes seconds of a processor that nobody else wants; each further bar, a fraction of one.
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_the_value_at_risk_moves_in_an_open_screen(server, desk, visit) -> None:
