@@ -70,10 +70,8 @@ def test_candle_quote_and_forecast_move_in_every_open_screen(server, desk, visit
     assert candle
     with playing(desk, "MSFT", 300.0):
         moves(stock, LAST_CANDLE, candle, "the last candle")
-        moves(stock, "document.querySelector('[data-qk-last]').textContent", quote, "the last price")
-        moves(
-            predictions, f'document.querySelector("{TILE.format("Predicted next")}").textContent', price, "the forecast"
-        )
+        moves(stock, TEXT.format("[data-qk-last]"), quote, "the last price")
+        moves(predictions, TEXT.format(TILE.format("Predicted next")), price, "the forecast")
         moves(predictions, FAN, fan, "the fan")
     stock.wait_for("[data-qk-last]", f"{desk.quote('MSFT').close:,.2f}")
     made = desk.predict("MSFT", model="naive", interval="1m", horizon=2)

@@ -165,6 +165,14 @@ def test_a_walk_longer_than_what_is_scored_goes_on_when_the_first_origin_moves()
     assert backtest_var(returns.iloc[:1201], **asked).to_dict() == warm.to_dict()
 
 
+def test_later_returns_change_nothing_about_older_origins_wherever_the_walk_begins() -> None:
+    returns, methods = clustered(1700, seed=11), ["student_t", "fhs"]
+    shorter, longer = (backtest_var(returns.iloc[:end], methods=methods).path for end in (1400, 1700))
+    both = shorter.index.intersection(longer.index)
+    assert len(both) == 700
+    pd.testing.assert_frame_equal(shorter.loc[both, methods], longer.loc[both, methods], check_exact=True)
+
+
 def test_a_corrected_return_is_walked_anew() -> None:
     returns = clustered(800, seed=10)
     forget()

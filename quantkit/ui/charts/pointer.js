@@ -1,7 +1,7 @@
 // What a pointer, a finger or a key does on a chart: crosshair and readout, pan, zoom. bqplot can do one of these at a
 // time; here they live together, drawn over its figure, and only a changed range travels to the kernel.
 
-const SVG_MARKS = "path.line[d], .bargroup rect";
+const SVG_MARKS = "path.line[d]";
 
 function numbers(view) {
   if (!view || !view.byteLength) return new Float64Array(0);

@@ -14,7 +14,6 @@ import numpy as np
 
 __all__ = ["Bars", "Candlesticks"]
 
-_NAN: Final = np.nan
 #: Shares of the distance between two that a candle's body and a bar take.
 BODY, WIDTH = 0.7, 0.75
 
@@ -71,7 +70,7 @@ class Candlesticks(_TwoColours):
         size : float
         """
         opened, high, low, close = prices.T
-        gap, half = np.full(len(at), _NAN), BODY / 2 * size
+        gap, half = np.full(len(at), np.nan), BODY / 2 * size
         left, right = at - half, at + half
         x = np.column_stack([at, at, at, left, left, right, right, left, left])
         y = np.column_stack([low, high, gap, opened, close, close, opened, opened, gap])
@@ -104,7 +103,7 @@ class Bars(_TwoColours):
             Which are in the colour of what rises.
         size : float
         """
-        ground, gap, half = np.zeros(len(at)), np.full(len(at), _NAN), WIDTH / 2 * size
+        ground, gap, half = np.zeros(len(at)), np.full(len(at), np.nan), WIDTH / 2 * size
         x = np.column_stack([at - half, at - half, at + half, at + half, at])
         y = np.column_stack([ground, heights, heights, ground, gap])
         self._draw(up, x, y)
