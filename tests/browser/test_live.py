@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from candles import CANDLES
+from drawn import CANDLES
 from recording import playing
 
 from quantkit import Desk
@@ -114,6 +114,9 @@ def test_half_an_hour_of_a_looping_replay_leaves_nothing_behind(serve, visit, tm
             for page, name in zip(pages, ("stock", "predictions", "risk"), strict=True):
                 query = "symbol=MSFT&interval=1m" + ("&period=1d" if name == "stock" else "&level=0.95")
                 page.open(server.address(name, query), seconds=120)
+            # What comes late, and once: weighed before it, a backtest's dots and rows would count as growth.
+            pages[1].wait_for(TILE.format("Predicted next"), ".", 240)
+            pages[2].page.wait_for_selector(".qk-methods tbody tr", state="attached", timeout=600_000)
             ids = [
                 json.loads(page.said("document.getElementById('jupyter-config-data').textContent"))["kernelId"]
                 for page in pages

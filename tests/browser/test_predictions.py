@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from accessibility import check_accessible
+from drawn import RED_DOTS
 
 from quantkit import Desk
 
@@ -161,9 +162,8 @@ def test_fan_and_misses_are_where_the_prices_are(aapl: Screen, desk: Desk) -> No
     pixel = abs((p1 - p0) / (y1 - y0))
     prices = [p0 + (y - y0) * (p1 - p0) / (y1 - y0) for _, y in drawn["dots"]]
     assert prices == pytest.approx([step.mean for step in made.steps], abs=pixel)
-    misses = f"{aapl.panel('Walk-forward')}.object_grp"
-    aapl.eventually(lambda: str(aapl.page.locator(misses).count()), str(int((past.missed != 0).sum())))
-    assert aapl.page.locator(misses).count() == int((past.missed != 0).sum())
+    missed = int((past.missed != 0).sum())
+    aapl.page.wait_for_function(f"({RED_DOTS})() === {missed}")
     aapl.wait(f"{aapl.panel('Walk-forward')}.qk-readout", f"{past.path['median'].iloc[-1]:,.2f}")
 
 

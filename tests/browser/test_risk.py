@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from accessibility import check_accessible
+from drawn import RED_DOTS
 
 from quantkit import Desk
 
@@ -83,9 +84,7 @@ def test_every_method_stands_beside_its_tests(screen: Any, shared_desk: Desk) ->
 
 def test_every_breach_is_a_red_dot(screen: Any, shared_desk: Desk) -> None:
     row = shared_desk.risk("AAPL", level=0.99).backtests.rows["auto"]
-    red = "(dot) => getComputedStyle(dot).fill === 'rgb(239, 83, 80)'"
-    dots = f"[...document.querySelectorAll('.qk-plot path.dot')].filter({red}).length"
-    screen.page.wait_for_function(f"{dots} === {row.breaches}", timeout=60_000)
+    screen.page.wait_for_function(f"({RED_DOTS})() === {row.breaches}", timeout=60_000)
 
 
 def test_the_level_changes_everything_that_stands_on_it(screen: Any, shared_desk: Desk) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from accessibility import check_accessible
-from candles import CANDLES
+from drawn import CANDLES
 
 from quantkit import Desk
 

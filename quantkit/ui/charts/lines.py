@@ -13,6 +13,7 @@ import traitlets as t
 
 from quantkit.ui.charts.base import PERCENT, Chart, Scaling
 from quantkit.ui.charts.readout import Column
+from quantkit.ui.charts.shapes import Dots
 from quantkit.ui.charts.ticks import time_ticks
 from quantkit.ui.formats import percent, price
 from quantkit.ui.tables import Cell
@@ -39,6 +40,7 @@ class LineStyle:
     dots : bool
         Whether points are drawn in place of a line.
     width : float
+        Of the line, or of the dots, in CSS pixels.
     """
 
     title: str
@@ -63,13 +65,10 @@ class LineChart(Chart):
         self.styles, self.zero = dict(styles), zero
         x, y = (bq.LinearScale(allow_padding=False) for _ in range(2))
         scales = {"x": x, "y": y}
-        self.lines: dict[str, bq.Mark] = {}
+        self.lines: dict[str, bq.Lines] = {}
         for name, style in self.styles.items():
             if style.dots:
-                self.lines[name] = bq.Scatter(
-                    scales=scales, default_size=9, stroke_width=0, x=np.empty(0), y=np.empty(0),
-                    default_opacities=[1.0 if style.width > 1 else 0.55], enable_hover=False,
-                )  # fmt: skip
+                self.lines[name] = Dots(scales, diameter=style.width, opacity=0.55 if style.width < 4 else 1.0)
             else:
                 self.lines[name] = bq.Lines(
                     scales=scales, stroke_width=style.width, line_style=style.dash, x=np.empty(0), y=np.empty(0),
@@ -83,6 +82,8 @@ class LineChart(Chart):
         self.times = pd.DatetimeIndex([])
         self.intraday = False
         super().__init__(marks, x, y, scaling=scaling, height=height)
+        if any(style.dots for style in self.styles.values()):
+            self.figure.add_class("qk-dots")
         digits = 2
         write = percent if scaling.percent else lambda value: price(float(value), digits)
         self.cells = {name: Cell(style.title, write) for name, style in self.styles.items()}
@@ -98,7 +99,10 @@ class LineChart(Chart):
             for name, mark in self.lines.items():
                 values = frame[name].to_numpy(dtype=float) if name in known else np.empty(0)
                 seen = np.isfinite(values)
-                mark.x, mark.y = at[: len(values)][seen], values[seen]
+                if isinstance(mark, Dots):
+                    mark.draw(at[: len(values)][seen], values[seen])
+                else:
+                    mark.x, mark.y = at[: len(values)][seen], values[seen]
             if self.zero:
                 self.base.x, self.base.y = np.array([self.x.min, self.x.max]), np.zeros(2)
             values = frame[known].to_numpy(dtype=float) if known else np.zeros((1, 1))
@@ -235,11 +239,10 @@ class VarChart(LineChart):
 
     def __init__(self, **options: Any) -> None:
         super().__init__({
-            "return": LineStyle("Return", "neutral", dots=True, width=1.0),
+            "return": LineStyle("Return", "neutral", dots=True, width=3.4),
             "var": LineStyle("VaR", "accent", width=1.6),
-            "breach": LineStyle("Breach", "down", dots=True, width=2.0),
+            "breach": LineStyle("Breach", "down", dots=True, width=5.8),
         }, zero=True, **options)  # fmt: skip
-        self.lines["breach"].default_size = 26
         self.report: Any = None
         self.observe(lambda change: self.update(self.report), "method")
 

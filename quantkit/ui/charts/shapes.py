@@ -1,8 +1,8 @@
-"""Candles and bars, all of one colour as one path.
+"""Candles, bars and dots, all of one colour as one path.
 
-bqplot's ``OHLC`` and ``Bars`` have a group, a path or a rectangle for each, which a browser lays out and paints one by
-one: some 1,200 elements on every new bar. ``Lines`` takes a gap (NaN) for the end of a piece and fills each piece by
-itself, so that two paths draw the same picture.
+bqplot's ``OHLC``, ``Bars`` and ``Scatter`` have a group, a path or a rectangle for each, which a browser lays out and
+paints one by one: some 1,200 elements on every new bar, and four nodes with listeners for a dot. ``Lines`` takes a gap
+(NaN) for the end of a piece and fills each piece by itself, so that a path a colour draws the same picture.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 import bqplot as bq
 import numpy as np
 
-__all__ = ["Bars", "Candlesticks"]
+__all__ = ["Bars", "Candlesticks", "Dots"]
 
 #: Shares of the distance between two that a candle's body and a bar take.
 BODY, WIDTH = 0.7, 0.75
@@ -107,3 +107,28 @@ class Bars(_TwoColours):
         x = np.column_stack([at - half, at - half, at + half, at + half, at])
         y = np.column_stack([ground, heights, heights, ground, gap])
         self._draw(up, x, y)
+
+
+class Dots(bq.Lines):
+    """Dots: pieces of one point each, which the round ends of their stroke (``style.css``) make discs.
+
+    Parameters
+    ----------
+    scales : dict
+        ``x`` and ``y``.
+    diameter : float
+        In CSS pixels.
+    opacity : float
+    """
+
+    def __init__(self, scales: dict[str, bq.Scale], *, diameter: float, opacity: float = 1.0) -> None:
+        super().__init__(
+            scales=scales, stroke_width=diameter, opacities=[opacity], x=np.empty(0), y=np.empty(0), visible=False
+        )
+
+    def draw(self, at: np.ndarray, values: np.ndarray) -> None:
+        """Draw a dot at each of `at`, whose values are finite."""
+        gap = np.full(len(at), np.nan)
+        # Without the gap at the end: bqplot has a label, if unseen, at the last point.
+        self.x, self.y = np.repeat(at, 2)[:-1], np.column_stack([values, gap]).ravel()[:-1]
+        self.visible = bool(len(at))

@@ -11,6 +11,7 @@ import traitlets as t
 
 from quantkit.ui.charts.base import Scaling
 from quantkit.ui.charts.lines import LineChart, LineStyle
+from quantkit.ui.charts.shapes import Dots
 from quantkit.ui.formats import price, price_decimals
 from quantkit.ui.tables import Cell, table_html
 from quantkit.ui.theme import Tokens
@@ -45,8 +46,8 @@ class WalkChart(LineChart):
         at = {"x": self.x, "y": self.y}
         self.band = bq.Lines(scales=at, fill="between", opacities=[0.0, 0.0], fill_opacities=[0.15], stroke_width=0.0,
                              x=np.empty(0), y=np.empty(0))  # fmt: skip
-        self.misses = bq.Scatter(scales=at, default_size=44, stroke_width=0, enable_hover=False, x=np.empty(0),
-                                 y=np.empty(0))  # fmt: skip
+        self.misses = Dots(at, diameter=7.5)
+        self.figure.add_class("qk-dots")
         self.past = pd.DataFrame()
         # Nothing is drawn yet, and an axis without numbers would count from 0 to 1.
         self.x_axis.visible = self.y_axis.visible = False
@@ -72,7 +73,7 @@ class WalkChart(LineChart):
             self.x_axis.visible = self.y_axis.visible = True
             self.band.x = at
             self.band.y = self.past[["lower", "upper"]].to_numpy(dtype=float).T
-            self.misses.x, self.misses.y = at[missed], self.past["actual"].to_numpy(dtype=float)[missed]
+            self.misses.draw(at[missed], self.past["actual"].to_numpy(dtype=float)[missed])
             self.draw(
                 self.past, note=f"{hindcast.step} ahead",
                 stem=f"{hindcast.symbol}-{hindcast.model}-{hindcast.step}-ahead",

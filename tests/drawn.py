@@ -1,4 +1,4 @@
-"""What browser tests read off a chart: the candles as they are drawn."""
+"""What browser tests read off a chart: its candles and dots as they are drawn."""
 
 #: Script of a function: every candle on the Stock screen, from left to right, in pixels of the plot. A path holds those
 #: of one colour: the wick from low to high, then around the body from open to close.
@@ -15,3 +15,8 @@ CANDLES = """() => {
     });
   }).sort((a, b) => a.x - b.x);
 }"""
+
+#: Script of a function: how many red dots there are; a path holds those of one colour, each a piece of one point.
+RED_DOTS = """() => [...document.querySelectorAll('.qk-dots path.line[d]')]
+  .filter((path) => getComputedStyle(path).stroke === 'rgb(239, 83, 80)')
+  .flatMap((path) => path.getAttribute('d').match(/M[^MLZ]+Z/g) ?? []).length"""
