@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import sysconfig
 import threading
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import quantkit
 from quantkit.core.errors import DataError, SettingsError
+from quantkit.core.imports import spare_grammars
 from quantkit.core.results import Result
 from quantkit.reporting.contents import MIME
 from quantkit.reporting.markup import Html
@@ -124,7 +124,7 @@ def render_report(
     """
     import logging
 
-    _spare_grammars()
+    spare_grammars()
     from papermill import execute_notebook
 
     from quantkit.reporting.engine import ENGINE
@@ -150,22 +150,6 @@ def render_report(
     return Rendered(html=html, record=record)
 
 
-def _spare_grammars() -> None:
-    """Import jsonschema, which papermill and nbconvert bring along, without its check of IRIs.
-
-    That check compiles an Earley grammar when it is imported, which was a third of a cold report's time; the schema of
-    notebooks names no IRI. A process that has imported jsonschema before keeps it as it is.
-    """
-    name = "rfc3987_syntax"
-    if "jsonschema" in sys.modules or name in sys.modules:
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # the import system's sign for what is not there
-    try:
-        import jsonschema  # noqa: F401
-    finally:
-        del sys.modules[name]
-
-
 def page(title: str, body: Html, *, theme: ThemeName = "light", stamp: bool = True) -> str:
     """`body` as a page in the same frame as a report: an index, or why there is none."""
     template = _exporter().environment.get_template("page.html.j2")
@@ -174,7 +158,7 @@ def page(title: str, body: Html, *, theme: ThemeName = "light", stamp: bool = Tr
 
 @lru_cache(maxsize=1)
 def _exporter() -> Any:
-    _spare_grammars()
+    spare_grammars()
     from nbconvert.exporters import TemplateExporter
 
     return TemplateExporter(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quantkit.core.errors import SettingsError
+from quantkit.core.imports import spare_grammars
 from quantkit.settings import Settings
 
 __all__ = ["address", "check_exposure", "is_loopback", "run_dashboard", "write_private"]
@@ -60,6 +61,7 @@ def run_dashboard(
     SettingsError
         No token for an address beyond loopback, an unusable address or port, or no notebooks.
     """
+    spare_grammars()
     from quantkit.serve import assets
     from quantkit.serve.config import dashboards_folder, jupyter_root, voila_config
     from quantkit.serve.ports import bind
@@ -152,5 +154,7 @@ def _environment(template_root: Path, ip: str) -> None:
     os.environ["VOILA_APP_IP"] = "127.0.0.1" if ip in {"0.0.0.0", "::", "", "localhost"} else ip
     # A kernel stays small and answers its visitor meanwhile: what is heavy runs in a helper where there is no cluster.
     os.environ.setdefault("QUANTKIT_ISOLATE", "1")
+    # glibc gives every thread a heap of its own, and a kernel has some twenty threads: 8 MB of a visitor's 220.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     # The debugger's file check costs a warning at every kernel's start, and no kernel here is debugged.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")

@@ -115,8 +115,8 @@ def test_half_an_hour_of_a_looping_replay_leaves_nothing_behind(serve, visit, tm
                 query = "symbol=MSFT&interval=1m" + ("&period=1d" if name == "stock" else "&level=0.95")
                 page.open(server.address(name, query), seconds=120)
             # What comes late, and once: weighed before it, a backtest's dots and rows would count as growth.
-            pages[1].wait_for(TILE.format("Predicted next"), ".", 240)
-            pages[2].page.wait_for_selector(".qk-methods tbody tr", state="attached", timeout=600_000)
+            for page, late in ((pages[1], TILE.format("Predicted next")), (pages[2], ".qk-methods tbody tr")):
+                page.page.wait_for_selector(late, state="attached", timeout=900_000)
             ids = [
                 json.loads(page.said("document.getElementById('jupyter-config-data').textContent"))["kernelId"]
                 for page in pages
