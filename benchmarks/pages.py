@@ -111,7 +111,7 @@ def kernels(server: psutil.Process) -> set[psutil.Process]:
     found = set()
     for child in server.children(recursive=True):
         with suppress(psutil.Error):
-            if "ipykernel_launcher" in child.cmdline():
+            if "ipykernel_launcher" in " ".join(child.cmdline()):
                 found.add(child)
     return found
 

@@ -14,6 +14,7 @@ from traitlets.config import Config
 import quantkit
 from quantkit.core.errors import SettingsError
 from quantkit.serve.frame import screens
+from quantkit.serve.provisioner import NAME
 
 __all__ = [
     "EXTENSIONS",
@@ -58,6 +59,7 @@ class OwnKernelSpecManager(KernelSpecManager):
         """The native kernel, told to keep no input history: a visitor's kernel writes nothing to the user's home."""
         spec = super().get_kernel_spec(kernel_name)
         spec.argv = [*spec.argv, *(option for option in KERNEL_OPTIONS if option not in spec.argv)]
+        spec.metadata = {**spec.metadata, "kernel_provisioner": {"provisioner_name": NAME}}
         return spec
 
 

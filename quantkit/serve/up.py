@@ -180,7 +180,8 @@ def left_over(run: Path) -> list[tuple[int, str]]:
 
 
 def _role(command: list[str]) -> str:
-    words = [word for word in command if not word.startswith("-")]
+    # A process that has named itself has one word for all.
+    words = [word for word in " ".join(command).split() if not word.startswith("-")]
     for module in ("quantkit.serve", "quantkit.api", "quantkit.compute", "quantkit.cli", "ipykernel_launcher"):
         if module in words:
             rest = words[words.index(module) + 1 :][:1]
