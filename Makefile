@@ -54,10 +54,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --verify $(NOTEBOOKS)
 
-# Many tests wait for real processes and browsers, which a busy machine can starve: one that fails is asked twice more,
-# and the summary says so.
+# Three at a time on two cores: many tests wait for real processes and browsers. A busy machine can starve these: one that
+# fails is asked twice more, and the summary says so.
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 2 --dist loadscope --no-loadscope-reorder --reruns 2 --reruns-delay 3
+	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder --reruns 2 --reruns-delay 3
 	home=$$(mktemp -d) && QUANTKIT_HOME=$$home $(BIN)/pytest -q -n 2 --dist loadfile --nbval-lax $(NOTEBOOKS); status=$$?; \
 		rm -rf $$home; exit $$status
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import signal
 import time
@@ -80,18 +79,17 @@ def test_home_lists_the_screens_that_exist_and_starts_no_kernel(server, visit):
     assert (visitor.foreign, visitor.errors) == ([], [])
 
 
-def test_reports_are_listed_where_there_are_any(serve, notebooks, tmp_path):
-    with serve(notebooks, QUANTKIT_HOME=str(tmp_path)) as running:
-        assert "Reports" not in fetch(running.base)[2]
-        (tmp_path / "reports" / "2023-09-21").mkdir(parents=True)
-        (tmp_path / "reports" / "2023-09-21" / "AAPL & co.html").write_text("<h1>the report</h1>")
-        (tmp_path / "secret.html").write_text("not for visitors")
-        home = fetch(running.base)[2]
-        assert "AAPL &amp; co" in home
-        (path,) = set(re.findall(r'href="/(reports/[^"]+\.html)"', home))
-        assert fetch(running.base + path)[2] == "<h1>the report</h1>"
-        assert "AAPL &amp; co" in fetch(running.base + "reports/")[2]
-        assert fetch(running.base + "reports/..%2Fsecret.html")[0] == 404
+def test_reports_are_listed_where_there_are_any(server):
+    assert "Reports" not in fetch(server.base)[2]
+    (server.home / "reports" / "2023-09-21").mkdir(parents=True)
+    (server.home / "reports" / "2023-09-21" / "AAPL & co.html").write_text("<h1>the report</h1>")
+    (server.home / "secret.html").write_text("not for visitors")
+    home = fetch(server.base)[2]
+    assert "AAPL &amp; co" in home
+    (path,) = set(re.findall(r'href="/(reports/[^"]+\.html)"', home))
+    assert fetch(server.base + path)[2] == "<h1>the report</h1>"
+    assert "AAPL &amp; co" in fetch(server.base + "reports/")[2]
+    assert fetch(server.base + "reports/..%2Fsecret.html")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -302,14 +300,6 @@ def test_a_page_whose_kernel_has_died_says_so_and_reload_brings_it_back(server, 
     visitor.page.wait_for_selector('html[data-qk="ready"][data-qk-symbol="NFLX"]', state="attached", timeout=60_000)
 
 
-def test_a_page_whose_server_has_gone_says_so(serve, notebooks, visit):
-    visitor = visit()
-    with serve(notebooks) as running:
-        visitor.open(running.address("live"))
-    visitor.page.wait_for_selector("#qk-overlay:not([hidden])", timeout=30_000)
-    assert re.search("cannot be reached|has ended", visitor.page.locator("#qk-overlay").inner_text())
-
-
 def test_everything_is_under_the_base_url(serve, notebooks, visit):
     visitor = visit()
     paths = []
@@ -394,21 +384,21 @@ def test_a_malformed_message_cannot_take_the_servers_memory(channels, server):
 
 
 @pytest.mark.parametrize("batches", [2, pytest.param(5, marks=pytest.mark.soak)])
-def test_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(serve, notebooks, browser, batches):
-    with serve(notebooks) as running:
-        running.settle(POOL)
-        context = browser.new_context()
-        for batch in range(batches):
-            pages = [context.new_page() for _ in range(4)]
-            for page in pages:
-                page.goto(running.address("live", f"symbol=S{batch}"), wait_until="commit")
-            for page in pages[:2]:
-                page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
-            for page in pages:
-                page.close()
-        context.close()
-        running.wait_for_kernels(POOL, seconds=60)
-        running.settle(POOL)
+def test_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(server, browser, batches):
+    server.wait_for_kernels(POOL, seconds=60)
+    server.settle(POOL)
+    context = browser.new_context()
+    for batch in range(batches):
+        pages = [context.new_page() for _ in range(4)]
+        for page in pages:
+            page.goto(server.address("live", f"symbol=S{batch}"), wait_until="commit")
+        for page in pages[:2]:
+            page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
+        for page in pages:
+            page.close()
+    context.close()
+    server.wait_for_kernels(POOL, seconds=60)
+    server.settle(POOL)
 
 
 def test_a_page_that_is_left_ends_its_kernel_at_once(server, visit):
@@ -421,23 +411,24 @@ def test_a_page_that_is_left_ends_its_kernel_at_once(server, visit):
     assert server.wait_for_kernels(POOL, seconds=60) < 12, "the grace period of a visitor who only vanished is 15 s"
 
 
-def test_a_browser_that_is_killed_leaves_no_kernels(serve, notebooks, launch):
+def test_a_browser_that_is_killed_leaves_no_kernels(server, launch):
     me = psutil.Process()
-    with serve(notebooks) as running:
-        running.settle(POOL)
-        before = {child.pid for child in me.children(recursive=True)}
-        doomed = launch()
-        for _ in range(2):
-            page = doomed.new_page()
-            page.goto(running.address("live"), wait_until="commit")
-            page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
-        running.settle(POOL + 2)
-        for child in me.children(recursive=True):
-            if child.pid not in before and "chrom" in child.name():
-                os.kill(child.pid, signal.SIGKILL)
-        running.wait_for_kernels(POOL, seconds=60)
-        with contextlib.suppress(Exception):
-            doomed.close()
+    server.wait_for_kernels(POOL, seconds=60)
+    server.settle(POOL)
+    before = {child.pid for child in me.children(recursive=True)}
+    doomed = launch()
+    for _ in range(2):
+        page = doomed.new_page()
+        page.goto(server.address("live"), wait_until="commit")
+        page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
+    server.settle(POOL + 2)
+    started = [child for child in me.children(recursive=True) if child.pid not in before]
+    for child in started:
+        if "chrom" in child.name():
+            child.kill()
+    server.wait_for_kernels(POOL, seconds=60)
+    with contextlib.suppress(Exception):
+        doomed.close()
 
 
 def test_a_visitor_beyond_the_cap_is_told_and_let_in_when_a_seat_is_free(serve, notebooks, visit):
@@ -457,21 +448,21 @@ def test_a_visitor_beyond_the_cap_is_told_and_let_in_when_a_seat_is_free(serve, 
         running.wait_for_kernels(POOL + 2, seconds=60)
 
 
-def test_a_pool_whose_kernel_died_is_filled_again(serve, notebooks, visit):
-    with serve(notebooks) as running:
-        running.settle(POOL)
-        time.sleep(3)
-        for kernel in running.kernels():
-            kernel.kill()
-        running.wait_for_kernels(0, seconds=10)
-        running.settle(POOL)
-        visit().open(running.address("live"), seconds=120)
+def test_a_pool_whose_kernel_died_is_filled_again(server, visit):
+    server.settle(POOL)
+    time.sleep(3)
+    for kernel in server.kernels():
+        kernel.kill()
+    server.wait_for_kernels(0, seconds=10)
+    server.settle(POOL)
+    visit().open(server.address("live"), seconds=120)
 
 
-def test_the_server_ends_at_once_and_takes_its_kernels_with_it(serve, notebooks, visit):
+def test_the_server_ends_at_once_and_takes_its_kernels_with_it_and_its_pages_say_so(serve, notebooks, visit):
+    visitor = visit()
     with serve(notebooks) as running:
         running.settle(POOL)
-        visit().open(running.address("live"), seconds=120)
+        visitor.open(running.address("live"), seconds=120)
         kernels = running.kernels()
         began = time.monotonic()
         running.process.send_signal(signal.SIGINT)
@@ -480,3 +471,5 @@ def test_the_server_ends_at_once_and_takes_its_kernels_with_it(serve, notebooks,
         psutil.wait_procs(kernels, timeout=5)
         assert [kernel for kernel in kernels if kernel.is_running()] == []
         assert "Traceback" not in running.log.read_text()
+    visitor.page.wait_for_selector("#qk-overlay:not([hidden])", timeout=30_000)
+    assert re.search("cannot be reached|has ended", visitor.page.locator("#qk-overlay").inner_text())
