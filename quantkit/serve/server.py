@@ -178,6 +178,13 @@ class _Channels(VoilaKernelWebsocketHandler):
             return
         super().on_message(message)
 
+    def write_message(self, message: bytes | dict[str, Any], binary: bool = False) -> Any:
+        if self.ws_connection is None:
+            # Its page has just gone. Of a connection that is no more Jupyter cannot tell the protocol, writes in its
+            # older one, and Voila would read the first numbers of that as a count of parts: some 10 to the 17.
+            return None
+        return super().write_message(message, binary)
+
 
 class DashboardServer(Voila):
     """Voila, listening on sockets that are bound already, with this project's handlers in front of Voila's own.

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import signal
 import time
 import urllib.error
@@ -10,12 +11,13 @@ import urllib.request
 
 import psutil
 import pytest
-from jupyter_server.services.kernels.connection.base import serialize_msg_to_ws_v1
+from jupyter_server.services.kernels.connection.base import serialize_binary_message, serialize_msg_to_ws_v1
+from voila.tornado import kernel_websocket_handler
 
 from quantkit.serve import assets
 from quantkit.serve.bundle import build
 from quantkit.serve.config import EXTENSIONS, dashboards_folder, voila_json
-from quantkit.serve.server import PROTOCOL
+from quantkit.serve.server import PROTOCOL, _Channels
 from quantkit.ui.theme import THEMES
 
 pytestmark = pytest.mark.browser
@@ -90,6 +92,8 @@ def test_reports_are_listed_where_there_are_any(server):
     assert fetch(server.base + path)[2] == "<h1>the report</h1>"
     assert "AAPL &amp; co" in fetch(server.base + "reports/")[2]
     assert fetch(server.base + "reports/..%2Fsecret.html")[0] == 404
+    shutil.rmtree(server.home / "reports")
+    assert "Reports" not in fetch(server.base)[2]
 
 
 @pytest.mark.parametrize(
@@ -378,6 +382,19 @@ def test_a_malformed_message_cannot_take_the_servers_memory(channels, server):
     assert psutil.Process(server.process.pid).memory_info().rss < before + 50e6
     tell(visitor, tell={"title": "still alive"})
     visitor.page.wait_for_function("document.title === 'still alive'")
+
+
+def test_an_answer_to_a_page_that_has_just_gone_is_dropped_and_not_read(monkeypatch):
+    """Found as a server that took 13 GB: a chart's bars arrived between the end of a connection and its clearing up."""
+    connection = object.__new__(_Channels)
+    connection.ws_connection = None
+    # As Jupyter writes what a kernel sends with buffers once it can no longer tell the connection's protocol.
+    answer = serialize_binary_message({"header": {"msg_type": "comm_msg"}, "buffers": [b"bars"]})
+    assert int.from_bytes(answer[:8], "little") > 10**17
+    monkeypatch.setattr(
+        kernel_websocket_handler, "read_header_from_binary_message", lambda message: pytest.fail("it was read")
+    )
+    assert connection.write_message(answer, binary=True) is None
 
 
 # --- visitors who go
