@@ -238,14 +238,15 @@ class Desk:
         return found
 
     def actions(self, symbol: str) -> pd.DataFrame:
-        """Splits and dividends of a symbol, oldest first.
+        """Splits, dividends and earnings reports of a symbol, oldest first.
 
         Returns
         -------
         DataFrame, columns ``time kind value source``
             `value` of a split is its ratio, 4 for four new shares to one; of a dividend the amount a share, in today's
-            share units. Where the source tells none, dividends that its adjusted closes imply stand in their place,
-            with `source` ``implied`` (:func:`quantkit.core.returns.implied_dividends`).
+            share units; of a report (``earnings``, where a vendor tells them) the earnings a share of its quarter, on
+            the day it was made. Where the source tells no split or dividend, dividends that its adjusted closes imply
+            stand in their place, with `source` ``implied`` (:func:`quantkit.core.returns.implied_dividends`).
 
         Raises
         ------
@@ -254,11 +255,13 @@ class Desk:
         from quantkit.core.returns import implied_dividends
 
         bars = self.history(symbol, period="max", interval=self.market.instrument(symbol).intervals[0])
+        self.market.upkeep.bring_earnings(bars.attrs["symbol"])
         told = self.store.actions(bars.attrs["symbol"])[["time", "kind", "value", "source"]]
-        if told.empty and bars.attrs["interval"] == "1d":
+        if (told["kind"] == "earnings").all() and bars.attrs["interval"] == "1d":
             found = implied_dividends(bars)
-            told = pd.DataFrame({"time": found.index, "kind": "dividend", "value": found.to_numpy()})
-            told["source"] = "implied"
+            implied = pd.DataFrame({"time": found.index, "kind": "dividend", "value": found.to_numpy()})
+            implied["source"] = "implied"
+            told = pd.concat([told, implied]).sort_values("time", ignore_index=True) if len(told) else implied
         told.attrs = {"symbol": bars.attrs["symbol"]}
         return told
 

@@ -18,8 +18,8 @@ from quantkit.core.errors import (
     UnknownSymbolError,
     VendorDownError,
 )
-from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, check_interval, check_symbol
-from quantkit.data.base import PROVIDERS, Extract, HistoryQuery, Instrument, QuoteQuery, StreamEvent
+from quantkit.core.schema import BAR_COLUMNS, TIME_DTYPE, check_interval, check_symbol, empty_bars
+from quantkit.data.base import PROVIDERS, EarningsQuery, Extract, HistoryQuery, Instrument, QuoteQuery, StreamEvent
 from quantkit.data.pacing import Limit
 from quantkit.data.vendor import Vendor, actions_frame, read_json, retry_after, within
 
@@ -34,6 +34,8 @@ _EXCHANGES: Final = {
 #: Rows of an answer that is not full.
 _COMPACT: Final = 100
 _DAY: Final = 86_400.0
+#: Requests of a day's allowance that are left for prices.
+_FOR_PRICES: Final = 5
 
 
 @PROVIDERS.add("alphavantage")
@@ -65,7 +67,11 @@ class AlphaVantageProvider(Vendor):
         """Requests left of the day's allowance."""
         return self.pace.left()
 
-    def build(self, query: HistoryQuery | QuoteQuery) -> dict[str, str]:
+    def tells_earnings(self) -> bool:
+        """Yes, while that leaves some of the day's allowance for prices."""
+        return self.left > _FOR_PRICES
+
+    def build(self, query: HistoryQuery | QuoteQuery | EarningsQuery) -> dict[str, str]:
         """The parameters that answer `query`, without the key: always one request.
 
         Raises
@@ -76,6 +82,8 @@ class AlphaVantageProvider(Vendor):
         symbol = _spelled(check_symbol(query.symbol))
         if isinstance(query, QuoteQuery):
             return {"function": "GLOBAL_QUOTE", "symbol": symbol, "datatype": "json"}
+        if isinstance(query, EarningsQuery):
+            return {"function": "EARNINGS", "symbol": symbol}
         premium = self.settings.alphavantage_premium
         size = "full" if premium and self._many(query) else "compact"
         about = {"symbol": symbol, "outputsize": size, "datatype": "json"}
@@ -93,7 +101,7 @@ class AlphaVantageProvider(Vendor):
         """
         return self.ask(lambda: self._query(request))
 
-    def normalise(self, raw: dict[str, Any], query: HistoryQuery | QuoteQuery) -> Extract:
+    def normalise(self, raw: dict[str, Any], query: HistoryQuery | QuoteQuery | EarningsQuery) -> Extract:
         """Text as bars, oldest first; numbers stay text for cleaning to read, so that a bad one is kept as it came."""
         symbol = check_symbol(query.symbol)
         instrument = Instrument(
@@ -102,6 +110,8 @@ class AlphaVantageProvider(Vendor):
         )  # fmt: skip
         if isinstance(query, QuoteQuery):
             return Extract(instrument, _quote(raw))
+        if isinstance(query, EarningsQuery):
+            return Extract(instrument, empty_bars(), _earnings(raw, symbol))
         series = next((value for name, value in raw.items() if name.startswith("Time Series")), None)
         if not isinstance(series, dict) or not all(isinstance(each, dict) for each in series.values()):
             raise NonsenseError(f"alphavantage's series of {symbol} has not the form it should: {self.words(raw)}")
@@ -275,3 +285,15 @@ def _quote(raw: dict[str, Any]) -> pd.DataFrame:
     day = _times(pd.Index([quote["latest trading day"]]), "1d", "UTC")
     row = {name: quote.get(name) for name in ("open", "high", "low", "volume")} | {"close": quote["price"]}
     return pd.DataFrame([row], index=day).reindex(columns=list(BAR_COLUMNS))
+
+
+def _earnings(raw: dict[str, Any], symbol: str) -> pd.DataFrame:
+    """Reports by the day they were made; funds have none, and a quarter still to be reported has no figure."""
+    quarters = raw.get("quarterlyEarnings", [])
+    if not isinstance(quarters, list) or not all(isinstance(each, dict) for each in quarters):
+        raise NonsenseError(f"alphavantage's earnings of {symbol} have not the form they should: {sorted(raw)}")
+    days = _times(pd.Index([each.get("reportedDate") for each in quarters], dtype=object), "1d", "UTC")
+    told = pd.to_numeric(pd.Series([each.get("reportedEPS") for each in quarters], dtype=object), errors="coerce")
+    return actions_frame(
+        [(day, "earnings", value) for day, value in zip(days, told, strict=True) if pd.notna(day) and pd.notna(value)]
+    )

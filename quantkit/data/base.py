@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from quantkit.settings import Settings
 
 __all__ = [
-    "PROVIDERS", "Extract", "HistoryQuery", "Instrument", "PriceBasis", "Provider", "QuoteQuery", "Status", "StreamBar",
-    "StreamEvent", "Streaming",
+    "PROVIDERS", "EarningsQuery", "Extract", "HistoryQuery", "Instrument", "PriceBasis", "Provider", "QuoteQuery",
+    "Status", "StreamBar", "StreamEvent", "Streaming",
 ]  # fmt: skip
 
 Status = Literal["live", "delayed", "replay", "sample", "stale", "offline"]
@@ -82,6 +82,13 @@ class QuoteQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class EarningsQuery:
+    """The days on which a company reported its quarters' earnings, where a vendor tells them."""
+
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
 class Extract:
     """What one fetch brought, in quantkit's shapes but as the vendor meant it.
 
@@ -92,7 +99,8 @@ class Extract:
         The columns of a bars frame, rows not yet checked: ``cleaning.clean`` decides what is kept.
     actions : DataFrame
         Splits (new shares for one) and dividends (per share of today): columns ``time`` (the first session with it,
-        UTC), ``kind`` (``split`` or ``dividend``), ``value``.
+        UTC), ``kind`` (``split`` or ``dividend``), ``value``. In answer to an ``EarningsQuery``, of ``kind``
+        ``earnings``: the day of each report, and the earnings a share that it told.
     adjust : bool
         The vendor has no adjusted close of its own, and `actions` hold every dividend from the first bar on: cleaning
         computes it.

@@ -397,13 +397,13 @@ class Store:
         return self._frame(table, ("symbol", "interval", "rule", "count", "source"), of, tuple(table.primary_key))
 
     def put_actions(self, symbol: str, actions: pd.DataFrame, *, source: str, at: pd.Timestamp | None = None) -> None:
-        """Keep splits and dividends, told just now or `at` another time.
+        """Keep splits, dividends and earnings reports, told just now or `at` another time.
 
         Parameters
         ----------
         actions : DataFrame
-            Columns ``time``, ``kind`` (``split`` or ``dividend``), ``value``; one that stands with the same value keeps
-            the time it was first told.
+            Columns ``time``, ``kind`` (``split``, ``dividend`` or ``earnings``), ``value``; one that stands with the
+            same value keeps the time it was first told.
         """
         if actions.empty:
             return
@@ -426,7 +426,7 @@ class Store:
             )
 
     def actions(self, symbol: str) -> pd.DataFrame:
-        """Splits and dividends by time: columns ``time kind value source at``, the last of when it was told."""
+        """Splits, dividends, earnings reports by time: columns ``time kind value source at``, the last of when told."""
         table = tables.actions
         of = table.c.symbol == check_symbol(symbol)
         names = ("time", "kind", "value", "source", "at")

@@ -8,10 +8,11 @@ answer takes the whole series' place, or none of it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from quantkit.core.errors import (
 )
 from quantkit.core.schema import BAR_COLUMNS, Interval
 from quantkit.data import freshness
-from quantkit.data.base import Extract, HistoryQuery, Instrument, Provider
+from quantkit.data.base import EarningsQuery, Extract, HistoryQuery, Instrument, Provider
 from quantkit.data.cleaning import Cleaned, clean
 from quantkit.data.pacing import Memory, span
 from quantkit.data.store import Store
@@ -36,8 +37,12 @@ from quantkit.data.vendor import Vendor
 
 __all__ = ["Upkeep"]
 
+_log = logging.getLogger(__name__)
+
 #: Seconds that a question waits for its turn when there is something stored to answer it with.
 _SHORT_PATIENCE: Final = 2.0
+#: How long it is believed that a company has reported nothing new.
+_EARNINGS_AGE: Final = pd.Timedelta(days=7)
 #: A series that begins later than another by more than this does not cover it.
 _SLACK: Final = pd.Timedelta(days=10)
 
@@ -124,6 +129,30 @@ class Upkeep:
                 self._stale[symbol, interval] = "; ".join(str(error) for _, error in problems)
             elif problems:
                 raise _together(problems)
+
+    def bring_earnings(self, symbol: str) -> None:
+        """Have the days of `symbol`'s earnings reports in the store, if a provider tells them; at most once a week.
+
+        They mark a chart and no figure stands on them: where nobody answers, they are left out.
+        """
+        tellers: list[Any] = [each for each in self._able(symbol) if isinstance(each, Vendor) and each.tells_earnings()]
+        name = f"earnings {symbol}"
+        with self._lock(symbol, "earnings"):
+            asked = self.memory.get(name) if tellers else None
+            if asked is not None and self.now() - pd.Timestamp(asked) < _EARNINGS_AGE:
+                return
+            for provider in tellers:
+                provider.patience = _SHORT_PATIENCE
+                query = EarningsQuery(symbol)
+                try:
+                    told = provider.normalise(provider.extract(provider.build(query)), query).actions
+                except ThrottledError:
+                    return
+                except (ProviderError, UnknownSymbolError, NoDataError) as error:
+                    _log.info("no earnings of %s: %s", symbol, error)
+                else:
+                    self.store.put_actions(symbol, told, source=provider.name, at=self.now())
+                self.memory.put(name, self.now().isoformat())
 
     def _lock(self, symbol: str, interval: str) -> threading.Lock:
         with self._locking:
@@ -213,6 +242,7 @@ class Upkeep:
         assert series.held is not None
         visited = series.held[0] if series.fetched is None else series.fetched[1]
         stored = self.store.actions(series.symbol)
+        stored = stored[stored["kind"] != "earnings"]
         known = set(zip(stored["time"], stored["kind"], strict=True))
         new = [each not in known for each in zip(told["time"], told["kind"], strict=True)]
         # The visit for the days may have heard already of what changes the minutes as well.

@@ -74,6 +74,10 @@ class Vendor:
         """Whether the vendor is asked at the moment."""
         return self._once("circuit", lambda: Circuit(self.settings.home, self.name))
 
+    def tells_earnings(self) -> bool:
+        """Whether an ``EarningsQuery`` may be put to it now."""
+        return False
+
     def ask(self, request: Callable[[], T]) -> T:
         """The answer of `request`, in its turn and tried again where that may help.
 

@@ -416,7 +416,7 @@ class StockState(ScreenState):
         )
 
     def _ask_actions(self) -> None:
-        """Have splits and dividends marked; a chart without them is a chart."""
+        """Have splits, dividends and earnings marked; a chart without them is a chart."""
         symbol = self.bars.attrs["symbol"]  # type: ignore[union-attr]
         if self.actions is None or self.actions.attrs["symbol"] != symbol:
             self.background.ask(

@@ -201,3 +201,36 @@ def test_no_key_in_anything_that_a_run_leaves(alphavantage, massive, open_at, tm
     said += [path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
     assert "massive" in caplog.text or "urllib3" in caplog.text
     assert not [each[:200] for each in said if KEY in each]
+
+
+def test_earnings_are_asked_for_once_a_week_and_cost_no_series_anything(alphavantage, yahoo, truth, open_at):
+    desk = open_at(yahoo, alphavantage)
+
+    def asked():
+        return sum(each.query.get("function") == "EARNINGS" for each in alphavantage.requests)
+
+    told = desk.actions("AAPL")
+    reports = told[told["kind"] == "earnings"]
+    assert set(reports["time"]) == set(truth["AAPL"].daily.index[::-63])
+    assert (set(reports["source"]), asked()) == ({"alphavantage"}, 1)
+    assert told["time"].is_monotonic_increasing
+    bars = yahoo.asked()
+    desk.market.upkeep.now = lambda: NOW + pd.Timedelta(days=6)
+    desk.actions("AAPL")
+    desk.market.upkeep.now = lambda: NOW + pd.Timedelta(days=8)
+    desk.actions("AAPL")
+    assert asked() == 2
+    # A report that is new is no split: nothing of the series is fetched again because of it.
+    assert yahoo.asked() <= bars + 2
+    starts = [int(each.query["period1"]) for each in yahoo.requests if "period1" in each.query]
+    assert min(starts[1:]) > pd.Timestamp("2026-05-01").timestamp()
+
+
+@pytest.mark.parametrize("trouble", ["cap", "premium", "few"])
+def test_without_earnings_there_are_the_other_actions(trouble, alphavantage, yahoo, truth, open_at):
+    truth["AAPL"].pay("2026-06-10", 0.30)
+    alphavantage.say = "" if trouble == "few" else trouble
+    desk = open_at(yahoo, alphavantage, alphavantage_per_day=5 if trouble == "few" else 25)
+    told = desk.actions("AAPL")
+    assert told["kind"].tolist() == ["dividend"]
+    assert len(alphavantage.requests) == (trouble != "few"), "the last requests of a day are left for prices"

@@ -22,7 +22,7 @@ from quantkit.core.errors import (
     VendorDownError,
 )
 from quantkit.core.schema import BAR_COLUMNS
-from quantkit.data.base import QuoteQuery
+from quantkit.data.base import EarningsQuery, QuoteQuery
 from quantkit.settings import Settings
 
 
@@ -45,6 +45,18 @@ def test_history_of_every_vendor_is_what_happened_in_todays_shares(name, request
         {("2026-04-01", "split"): 4.0, ("2026-05-08", "dividend"): 0.25, ("2026-06-10", "dividend"): 0.30}
     )
     assert extract.instrument.source == name
+
+
+def test_alphavantages_earnings_stand_on_the_days_they_were_reported(alphavantage, truth, vendor_settings):
+    provider, query = provider_on(vendor_settings(alphavantage), "alphavantage"), EarningsQuery("AAPL")
+    told = provider.normalise(provider.extract(provider.build(query)), query).actions
+    assert set(told["kind"]) == {"earnings"}
+    days = truth["AAPL"].daily.index[::-63][:8]
+    assert dict(zip(told["time"], told["value"], strict=True)) == {day: 1.5 + i / 10 for i, day in enumerate(days)}
+    # A fund has none; and an answer in another form is said to be one.
+    assert provider.normalise({}, query).actions.empty
+    with pytest.raises(NonsenseError, match="earnings of AAPL have not the form"):
+        provider.normalise({"quarterlyEarnings": "soon"}, query)
 
 
 @pytest.mark.parametrize("standin", [YahooStandin, AlphaVantageStandin, MassiveStandin])

@@ -91,6 +91,19 @@ class AlphaVantageStandin(HttpStandin):
             }  # fmt: skip
         return 200, {"Meta Data": _meta(listing, rows, query, 5), "Time Series (Daily)": series}
 
+    def _earnings(self, listing: Any, query: dict[str, str]) -> Any:
+        """Of the last eight quarters, each reported on a session of its own, the next one still to come."""
+        days = listing.daily.index[::-63][:8]
+        quarters = [
+            {"fiscalDateEnding": f"{day - pd.Timedelta(days=30):%Y-%m-%d}", "reportedDate": f"{day:%Y-%m-%d}",
+             "reportedEPS": f"{1.5 + at / 10:.2f}", "estimatedEPS": "1.40", "surprise": f"{0.1 + at / 10:.2f}",
+             "surprisePercentage": f"{(10 + 10 * at) / 1.4:.4f}", "reportTime": "post-market"}
+            for at, day in enumerate(days)
+        ]  # fmt: skip
+        coming = quarters[0] | {"reportedDate": "2099-01-31", "reportedEPS": "None", "surprise": "None"}
+        annual = [{"fiscalDateEnding": "2022-09-30", "reportedEPS": "6.11"}]
+        return 200, {"symbol": listing.symbol, "annualEarnings": annual, "quarterlyEarnings": [coming, *quarters]}
+
     def _time_series_intraday(self, listing: Any, query: dict[str, str]) -> Any:
         rows = _sized(listing.minutes, query)
         local = rows.set_axis(rows.index.tz_convert("US/Eastern"))

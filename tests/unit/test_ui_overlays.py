@@ -139,3 +139,21 @@ def test_a_split_stands_at_the_first_bar_from_its_day_on(shared_desk):
     ratios = chart._drawn.actions["split"]
     assert np.flatnonzero(np.isfinite(ratios)).tolist() == [len(bars) - 30]
     assert np.nanprod(per_candle(chart._drawn, "split")) == 4.0
+
+
+def test_an_earnings_report_is_marked_and_its_figure_read(shared_desk):
+    bars = shared_desk.history("AAPL", period="6mo")
+    told = pd.DataFrame({
+        "time": [bars.index[-30], bars.index[-30], bars.index[-93]], "kind": ["earnings", "dividend", "earnings"],
+        "value": [1.26, 0.24, 1.52], "source": "test",
+    })  # fmt: skip
+    told.attrs = {"symbol": "AAPL"}
+    chart = CandleChart(bars, period="max")
+    chart.actions = told
+    layer = next(each for each in chart.layers if isinstance(each, ActionLayer))
+    # What falls on one candle stands side by side.
+    assert list(layer.letters.text) == ["E", "ED"]
+    assert layer.letters.colors == [chart._tokens.text] * 2
+    values = per_candle(chart._drawn, "earnings")
+    assert values[np.isfinite(values)].tolist() == [1.52, 1.26]
+    assert [each[0] for each in chart.pointer.meta["extra"]] == ["Earnings", "Dividend"]

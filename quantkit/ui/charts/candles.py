@@ -94,7 +94,7 @@ class CandleChart(widgets.VBox):
     show_forecast = t.Bool(True)
     indicators = t.Instance(pd.DataFrame, allow_none=True, help="Of the bars, as ``desk.indicators`` returns them")
     compared = t.Instance(pd.DataFrame, allow_none=True, help="As ``desk.comparison`` returns them")
-    actions = t.Instance(pd.DataFrame, allow_none=True, help="Splits and dividends, as ``desk.actions`` returns them")
+    actions = t.Instance(pd.DataFrame, allow_none=True, help="Splits and the like, as ``desk.actions`` returns them")
     log = t.Bool(False, help="Whether the price scale is logarithmic")
     show_table = t.Bool(False)
     ready = t.Bool(False)

@@ -51,7 +51,7 @@ class View:
         Whether the price scale is logarithmic.
     compared : mapping of symbol to ndarray, shape (T,)
         Total-return prices of the symbol and those it is compared with, at every bar.
-    actions : mapping of {"dividend", "split"} to ndarray, shape (T,)
+    actions : mapping of {"dividend", "split", "earnings"} to ndarray, shape (T,)
         Amount or ratio at the bars that have one, NaN at all others; only kinds of which there is any.
     """
 
@@ -191,7 +191,7 @@ class VolumeLayer(Layer):
 
 
 class ActionLayer(Layer):
-    """Splits and dividends as letters along the bottom; points where there are too many for letters."""
+    """Splits, dividends and earnings as letters along the bottom; points where there are too many for letters."""
 
     #: Letters that fit beside each other over the width of a chart.
     MOST = 60
@@ -203,28 +203,29 @@ class ActionLayer(Layer):
             font_weight="bold", text=[], x=np.empty(0), y=np.empty(0),
         )  # fmt: skip
         self.marks = [self.letters]
-        self._colours = {"dividend": DARK.accent, "split": DARK.forecast}
+        self.paint(DARK)
 
     def draw(self, view: View) -> None:
         """Redraw the letters."""
-        found = [(kind, np.flatnonzero(np.isfinite(per_candle(view, kind)))) for kind in view.actions]
-        at = np.concatenate([places for _, places in found]) if found else np.empty(0, dtype=int)
-        kinds = [kind for kind, places in found for _ in places]
-        many = len(kinds) > self.MOST
-        self.letters.x = view.candles.position[at]
-        self.letters.y = np.zeros(len(at))
-        self.letters.text = ["·" if many else kind[0].upper() for kind in kinds]
-        self.letters.colors = [self._colours[kind] for kind in kinds] or [DARK.accent]
+        found: dict[int, list[str]] = {}
+        for kind in view.actions:
+            for place in np.flatnonzero(np.isfinite(per_candle(view, kind))).tolist():
+                found.setdefault(place, []).append(kind)
+        many = len(found) > self.MOST
+        self.letters.x = view.candles.position[list(found)]
+        self.letters.y = np.zeros(len(found))
+        self.letters.text = ["·" if many else "".join(kind[0].upper() for kind in kinds) for kinds in found.values()]
+        self.letters.colors = [self._colours[kinds[0]] for kinds in found.values()] or [DARK.accent]
 
     def paint(self, tokens: Tokens) -> None:
         """Colours, used at the next drawing."""
-        self._colours = {"dividend": tokens.accent, "split": tokens.forecast}
+        self._colours = {"dividend": tokens.accent, "split": tokens.forecast, "earnings": tokens.text}
 
 
 def per_candle(view: View, kind: str) -> np.ndarray:
-    """Actions of a `kind` in each candle, NaN where there are none: dividends add up, ratios of splits multiply."""
+    """Actions of a `kind` in each candle, NaN where there are none: amounts add up, ratios of splits multiply."""
     values, candles = view.actions[kind], view.candles
-    neutral, gather = (0.0, np.add) if kind == "dividend" else (1.0, np.multiply)
+    neutral, gather = (1.0, np.multiply) if kind == "split" else (0.0, np.add)
     there = np.isfinite(values)
     if not len(candles):
         return np.empty(0)
