@@ -17,6 +17,6 @@ CANDLES = """() => {
 }"""
 
 #: Script of a function: how many red dots there are; a path holds those of one colour, each a piece of one point.
-RED_DOTS = """() => [...document.querySelectorAll('.qk-dots path.line[d]')]
+RED_DOTS = """() => [...document.querySelectorAll('.qk-lines path.line[d]')]
   .filter((path) => getComputedStyle(path).stroke === 'rgb(239, 83, 80)')
   .flatMap((path) => path.getAttribute('d').match(/M[^MLZ]+Z/g) ?? []).length"""

@@ -22,6 +22,7 @@ from quantkit.core.errors import (
     MarketClosedError,
     NoDataError,
     NonsenseError,
+    NotEntitledError,
     ProviderError,
     ThrottledError,
     UnknownSymbolError,
@@ -136,20 +137,22 @@ class Upkeep:
         They mark a chart and no figure stands on them: where nobody answers, they are left out.
         """
         tellers: list[Any] = [each for each in self._able(symbol) if isinstance(each, Vendor) and each.tells_earnings()]
-        name = f"earnings {symbol}"
-        with self._lock(symbol, "earnings"):
-            asked = self.memory.get(name) if tellers else None
-            if asked is not None and self.now() - pd.Timestamp(asked) < _EARNINGS_AGE:
-                return
-            for provider in tellers:
+        query = EarningsQuery(symbol)
+        for provider in tellers:
+            name = f"earnings {provider.name} {symbol}"
+            with self._lock(symbol, "earnings"):
+                asked = self.memory.get(name)
+                if asked is not None and self.now() - pd.Timestamp(asked) < _EARNINGS_AGE:
+                    continue
                 provider.patience = _SHORT_PATIENCE
-                query = EarningsQuery(symbol)
                 try:
                     told = provider.normalise(provider.extract(provider.build(query)), query).actions
-                except ThrottledError:
-                    return
-                except (ProviderError, UnknownSymbolError, NoDataError) as error:
+                except (NotEntitledError, UnknownSymbolError, NoDataError) as error:
                     _log.info("no earnings of %s: %s", symbol, error)
+                except ProviderError as error:
+                    # Busy, down or without a key: it has said nothing about the symbol, and is asked the next time.
+                    _log.info("no earnings of %s for now: %s", symbol, error)
+                    continue
                 else:
                     self.store.put_actions(symbol, told, source=provider.name, at=self.now())
                 self.memory.put(name, self.now().isoformat())

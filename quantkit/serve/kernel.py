@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
-import random
 import sys
 import threading
 
@@ -38,8 +37,7 @@ def run(options: list[str], environment: dict[str, str], folder: str | None) -> 
     os.environ.update(environment, JPY_PARENT_PID=str(parent))
     if folder is not None:
         os.chdir(folder)
-    # What the fork server drew at random when it imported is not to be the same for all.
-    random.seed()
+    # Python's own generator is seeded anew by every fork; numpy's old one is not.
     np.random.seed()  # noqa: NPY002
     # A daemon must not have children by multiprocessing; a notebook may want some.
     multiprocessing.current_process().daemon = False

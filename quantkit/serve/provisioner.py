@@ -24,6 +24,8 @@ __all__ = ["NAME", "ForkingProvisioner"]
 
 #: Under which it is registered with Jupyter, in pyproject.toml.
 NAME = "quantkit-forking-provisioner"
+#: Seconds after which a fork server is taken to be frozen; the first kernel waits for its imports, too.
+PATIENCE = 60.0
 
 
 class ForkingProvisioner(LocalProvisioner):
@@ -36,8 +38,14 @@ class ForkingProvisioner(LocalProvisioner):
         options = cmd[cmd.index(LAUNCHER) + 1 :]
         # Voila's names are members of an enumeration; a kernel that unpickled them would import Voila.
         environment = {str.__str__(name): value for name, value in kwargs["env"].items()}
+        start = asyncio.ensure_future(asyncio.to_thread(_Forked, options, environment, kwargs.get("cwd")))
+        await asyncio.wait({start}, timeout=PATIENCE)
+        if not start.done():
+            start.add_done_callback(_end_what_came_late)
+            self.log.warning("No kernel was forked within %.0f seconds: starting one from nothing", PATIENCE)
+            return await super().launch_kernel(cmd, **kwargs)
         try:
-            forked = await asyncio.to_thread(_Forked, options, environment, kwargs.get("cwd"))
+            forked = start.result()
         except (OSError, EOFError) as error:
             self.log.warning("No kernel could be forked (%s): starting one from nothing", error)
             return await super().launch_kernel(cmd, **kwargs)
@@ -75,6 +83,11 @@ class _Forked:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def _end_what_came_late(start: asyncio.Future[_Forked]) -> None:
+    if not start.cancelled() and start.exception() is None:
+        start.result().kill()
 
 
 @lru_cache(maxsize=1)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 
+from quantkit.serve import provisioner
 from quantkit.serve.config import OwnKernelSpecManager
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
@@ -41,8 +42,8 @@ async def kernel(tmp_path, **environment):
 
 
 def fork_servers():
-    children = psutil.Process().children()
-    return [child for child in children if "quantkit.serve.preload" in " ".join(child.cmdline())]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "quantkit.serve.preload" in " ".join(child.cmdline())]
 
 
 def test_it_has_what_was_imported_once_and_an_environment_and_folder_of_its_own(tmp_path):
@@ -120,9 +121,33 @@ def test_a_fork_server_that_died_is_followed_by_another(tmp_path):
         async with kernel(tmp_path):
             (server,) = fork_servers()
         server.kill()
-        server.wait(10)
-        async with kernel(tmp_path) as (_, evaluate):
+        while server.status() != psutil.STATUS_ZOMBIE:  # for multiprocessing to take away
+            await asyncio.sleep(0.05)
+        async with kernel(tmp_path) as (manager, evaluate):
             assert await evaluate("1 + 1") == 2
+            (other,) = fork_servers()
+            assert psutil.Process(manager.provisioner.pid).ppid() == other.pid != server.pid
+
+    asyncio.run(run())
+
+
+def test_behind_a_frozen_fork_server_a_kernel_starts_from_nothing(tmp_path, monkeypatch):
+    async def run():
+        async with kernel(tmp_path):
+            (server,) = fork_servers()
+        monkeypatch.setattr(provisioner, "PATIENCE", 1.0)
+        server.suspend()
+        try:
+            async with kernel(tmp_path) as (manager, evaluate):
+                assert await evaluate("1 + 1") == 2
+                assert psutil.Process(manager.provisioner.pid).ppid() == os.getpid()
+        finally:
+            server.resume()
+        for _ in range(200):
+            if not server.children():
+                break
+            await asyncio.sleep(0.05)
+        assert not server.children(), "the kernel that came late has no owner"
 
     asyncio.run(run())
 

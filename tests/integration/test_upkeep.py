@@ -234,3 +234,7 @@ def test_without_earnings_there_are_the_other_actions(trouble, alphavantage, yah
     told = desk.actions("AAPL")
     assert told["kind"].tolist() == ["dividend"]
     assert len(alphavantage.requests) == (trouble != "few"), "the last requests of a day are left for prices"
+    # What was no answer is asked again; that a plan has no earnings is one, for a week.
+    alphavantage.say = ""
+    desk.market.providers[1].circuit.succeeded()
+    assert ("earnings" in set(desk.actions("AAPL")["kind"])) == (trouble == "cap")

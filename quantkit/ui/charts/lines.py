@@ -41,6 +41,8 @@ class LineStyle:
         Whether points are drawn in place of a line.
     width : float
         Of the line, or of the dots, in CSS pixels.
+    opacity : float
+        Of the dots.
     """
 
     title: str
@@ -49,6 +51,7 @@ class LineStyle:
     area: bool = False
     dots: bool = False
     width: float = 1.3
+    opacity: float = 1.0
 
 
 class LineChart(Chart):
@@ -68,7 +71,7 @@ class LineChart(Chart):
         self.lines: dict[str, bq.Lines] = {}
         for name, style in self.styles.items():
             if style.dots:
-                self.lines[name] = Dots(scales, diameter=style.width, opacity=0.55 if style.width < 4 else 1.0)
+                self.lines[name] = Dots(scales, diameter=style.width, opacity=style.opacity)
             else:
                 self.lines[name] = bq.Lines(
                     scales=scales, stroke_width=style.width, line_style=style.dash, x=np.empty(0), y=np.empty(0),
@@ -82,8 +85,7 @@ class LineChart(Chart):
         self.times = pd.DatetimeIndex([])
         self.intraday = False
         super().__init__(marks, x, y, scaling=scaling, height=height)
-        if any(style.dots for style in self.styles.values()):
-            self.figure.add_class("qk-dots")
+        self.figure.add_class("qk-lines")
         digits = 2
         write = percent if scaling.percent else lambda value: price(float(value), digits)
         self.cells = {name: Cell(style.title, write) for name, style in self.styles.items()}
@@ -239,7 +241,7 @@ class VarChart(LineChart):
 
     def __init__(self, **options: Any) -> None:
         super().__init__({
-            "return": LineStyle("Return", "neutral", dots=True, width=3.4),
+            "return": LineStyle("Return", "neutral", dots=True, width=3.4, opacity=0.55),
             "var": LineStyle("VaR", "accent", width=1.6),
             "breach": LineStyle("Breach", "down", dots=True, width=5.8),
         }, zero=True, **options)  # fmt: skip

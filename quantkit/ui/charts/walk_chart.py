@@ -47,7 +47,6 @@ class WalkChart(LineChart):
         self.band = bq.Lines(scales=at, fill="between", opacities=[0.0, 0.0], fill_opacities=[0.15], stroke_width=0.0,
                              x=np.empty(0), y=np.empty(0))  # fmt: skip
         self.misses = Dots(at, diameter=7.5)
-        self.figure.add_class("qk-dots")
         self.past = pd.DataFrame()
         # Nothing is drawn yet, and an axis without numbers would count from 0 to 1.
         self.x_axis.visible = self.y_axis.visible = False
