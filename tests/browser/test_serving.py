@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -55,6 +57,21 @@ def tell(visitor, **values):
 def test_the_committed_style_sheet_and_voila_json_are_what_their_sources_give():
     assert assets.STYLESHEET.read_text() == assets.stylesheet(), "run python -m quantkit.serve.assets"
     assert (dashboards_folder() / "voila.json").read_text() == voila_json(dashboards_folder())
+
+
+def test_a_server_starts_without_compiling_the_grammar_of_iris():
+    script = """
+import sys
+from quantkit.core.errors import SettingsError
+from quantkit.serve.dashboard import run_dashboard
+from quantkit.settings import Settings
+try:
+    run_dashboard(Settings(), ip="0.0.0.0")
+except SettingsError:
+    print("voila" in sys.modules, "lark" in sys.modules)
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert said.stdout.split() == ["True", "False"]
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -143,10 +143,9 @@ def test_behind_a_frozen_fork_server_a_kernel_starts_from_nothing(tmp_path, monk
                 assert psutil.Process(manager.provisioner.pid).ppid() == os.getpid()
         finally:
             server.resume()
-        for _ in range(200):
-            if not server.children():
-                break
+        while provisioner._Forked._one_at_a_time.locked():
             await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)
         assert not server.children(), "the kernel that came late has no owner"
 
     asyncio.run(run())

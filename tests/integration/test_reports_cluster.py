@@ -64,7 +64,7 @@ from quantkit.reporting.batch import run_batch, symbol_jobs
 with Desk.open(home={str(tmp_path / "other")!r}) as desk:
     jobs = symbol_jobs({SYMBOLS[:1]!r}, **{QUICK!r})
     done = run_batch(desk, jobs, date={DAY!r}, out=Path({str(tmp_path / "near")!r}))
-assert "rfc3987_syntax" not in sys.modules  # a third of a cold report's time, for nothing
+assert "lark" not in sys.modules  # the grammar of IRIs: a third of a cold report's time, for nothing
 assert "matplotlib.pyplot" not in sys.modules
 print(done.folder, done.entries[{SYMBOLS[0]!r}].fingerprint)
 """

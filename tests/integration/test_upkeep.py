@@ -205,19 +205,26 @@ def test_no_key_in_anything_that_a_run_leaves(alphavantage, massive, open_at, tm
 
 def test_earnings_are_asked_for_once_a_week_and_cost_no_series_anything(alphavantage, yahoo, truth, open_at):
     desk = open_at(yahoo, alphavantage)
+    clock = iter(range(10**6))
+
+    def later(days):
+        # A clock that goes on: reports are told just after the visit for bars.
+        desk.market.upkeep.now = lambda: NOW + pd.Timedelta(days=days, seconds=next(clock))
 
     def asked():
         return sum(each.query.get("function") == "EARNINGS" for each in alphavantage.requests)
 
+    later(0)
     told = desk.actions("AAPL")
     reports = told[told["kind"] == "earnings"]
     assert set(reports["time"]) == set(truth["AAPL"].daily.index[::-63])
     assert (set(reports["source"]), asked()) == ({"alphavantage"}, 1)
     assert told["time"].is_monotonic_increasing
     bars = yahoo.asked()
-    desk.market.upkeep.now = lambda: NOW + pd.Timedelta(days=6)
+    later(6)
     desk.actions("AAPL")
-    desk.market.upkeep.now = lambda: NOW + pd.Timedelta(days=8)
+    assert asked() == 1
+    later(8)
     desk.actions("AAPL")
     assert asked() == 2
     # A report that is new is no split: nothing of the series is fetched again because of it.
