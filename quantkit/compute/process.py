@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,8 @@ class ProcessBackend:
                     raise Cancelled("the question was withdrawn")
             match helper.link.receive():
                 case ("progress", int(asked), int(done), int(total), str(doing)) if asked == number:
-                    if withdrawn is None:
+                    # Withdrawn in this very moment: the helper must be told, which the next turn does.
+                    with suppress(Cancelled):
                         flight.report(done, total, doing)
                 case ("done", int(asked), Envelope() as envelope) if asked == number:
                     return envelope

@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import compute_tasks as tasks
 
 from quantkit.compute import Compute, Task, open_compute
+from quantkit.compute.process import ProcessBackend
+from quantkit.compute.shared import Flight
 from quantkit.core.errors import Cancelled, ComputeError, DataError, UnknownSymbolError
 from quantkit.core.fingerprint import fingerprint
 from quantkit.data.store import Store
@@ -295,6 +297,19 @@ def test_work_that_does_not_look_up_is_stopped_with_its_process(helped, log):
         with pytest.raises(Cancelled):
             asking.result(1)
         assert asker.submit(helped.run, ask(tasks.column_means, times=1.0)).result(15).numbers["b"] > 0
+
+
+def test_a_question_withdrawn_while_its_progress_is_told_is_stopped_all_the_same(settings, log):
+    class Withdrawn(Flight):
+        def report(self, done: int, total: int, doing: str = "") -> None:
+            if doing == "stepping":
+                self.cancelled.set()
+            super().report(done, total, doing)
+
+    with closing(ProcessBackend(settings)) as helper:
+        flight = Withdrawn(ask(tasks.steps, count=1200, pause=0.05, log=log))
+        assert helper.answer(flight).kind == "cancelled"
+        assert tasks.lines(log) == ["begun", "stopped"]
 
 
 def test_a_helper_ends_when_its_asker_is_killed(settings, tmp_path):

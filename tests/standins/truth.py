@@ -100,6 +100,7 @@ class Truth:
         """Made-up listings in New York: `sessions` daily bars up to `last`, minutes of the last few of them."""
         days = sessions_between(last - pd.Timedelta(days=2 * sessions + 10), last)[-sessions:]
         grid = next_bars(days[-minutes - 1] + pd.Timedelta(hours=23), 390 * minutes, interval="1m")
+        grid = grid[grid < days[-1] + pd.Timedelta(days=1)]  # on the day after Thanksgiving they are fewer
         return cls({
             symbol: Listing(symbol, candles(days, seed=i), candles(grid, seed=i, scale=0.0005))
             for i, symbol in enumerate(symbols)
