@@ -11,7 +11,7 @@ from typing import Any
 import nbformat
 import numpy as np
 
-from benchmarks.pages import chromium, dashboards, everything, kernels, wait_until_idle
+from benchmarks.pages import chromium, dashboards, everything, kernels, wait_until_idle, wait_until_warm
 from quantkit import Desk
 from quantkit.data.live import LiveBar
 from quantkit.data.replay import recorded_session, rewind
@@ -87,6 +87,7 @@ def _live(browser: Any, folder: Path) -> tuple[list[float], list[float], float]:
         rewind(desk.settings, desk.store, ["MSFT"])
         bars = iter(_bars(desk))
         with everything(folder) as (base, server):
+            wait_until_warm(server)
             address = f"{base}voila/render/stock.ipynb?symbol=MSFT&interval=1m&period=1d"
             pages = [_open(browser, address)]
             wait_until_idle(server)

@@ -134,6 +134,19 @@ def wait_until_idle(server: psutil.Process, seconds: float = 60.0) -> None:
         quiet = quiet + 1 if _used(processes) - used < 0.05 else 0
 
 
+def wait_until_warm(server: psutil.Process) -> None:
+    """Until what ``quantkit up`` works out for its first visitors is there."""
+
+    def warming() -> bool:
+        found = False
+        for child in server.children(recursive=True):
+            with suppress(psutil.Error):
+                found |= "quantkit.serve.warm" in child.cmdline()
+        return found
+
+    _until(lambda: not warming(), 600.0)
+
+
 def _until(condition: Any, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -156,5 +156,7 @@ def _environment(template_root: Path, ip: str) -> None:
     os.environ.setdefault("QUANTKIT_ISOLATE", "1")
     # glibc gives every thread a heap of its own, and a kernel has some twenty threads: 8 MB of a visitor's 220.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    # What a page changes would come back to it as a message, for other pages of the same kernel: here are none.
+    os.environ.setdefault("JUPYTER_WIDGETS_ECHO", "0")
     # The debugger's file check costs a warning at every kernel's start, and no kernel here is debugged.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from quantkit.core.errors import Cancelled, QuantkitError
 from quantkit.core.progress import Progress
 
-__all__ = ["Background", "in_words"]
+__all__ = ["Background", "in_words", "running_loop"]
 
 Answer = TypeVar("Answer")
 _log = logging.getLogger(__name__)
@@ -26,6 +26,14 @@ def in_words(error: BaseException) -> str:
     """An exception as a sentence for the person who asked; what is not ours is named without its innards."""
     text = str(error).strip() if isinstance(error, QuantkitError) else ""
     return text or f"This could not be worked out ({type(error).__name__}). Try again; the log has the details."
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread, as a kernel has one; None where there is none."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class Background:
@@ -45,10 +53,7 @@ class Background:
         self._waiting: dict[str, Future[None]] = {}
         self._lock = Lock()
         self._closed = False
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
+        self._loop = running_loop()
 
     def ask(
         self,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pandas as pd
 
 from quantkit.core.errors import QuantkitError
+from quantkit.ui.background import running_loop
 
 if TYPE_CHECKING:
     from quantkit.data.bus import Watch
@@ -78,10 +79,7 @@ class Live:
         self._due = False
         self._visible = True
         self._delivered = 0.0
-        try:
-            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self._loop = None
+        self._loop = running_loop()
 
     @property
     def visible(self) -> bool:

@@ -51,6 +51,12 @@ class _Series:
     quote: Quote
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _News:
+    quote: Quote
+    bars: pd.DataFrame | None
+
+
 class StockState(ScreenState):
     """The Stock screen's state.
 
@@ -128,12 +134,13 @@ class StockState(ScreenState):
         self._asked = ("", "")
         self._faults: list[str] = []
         self._newer, self._risk = Question(self.background, "newer bars"), Question(self.background, "risk")
-        self._newer.observe(lambda change: self._grown(change.new), "answer")
+        self._newer.observe(lambda change: self._moved_on(change.new), "answer")
         self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
         self._forecast_due = False
         with self._settle():
             self._take(self.default)
             self.watchlist = list(desk.settings.watchlist)
+        self.observe(lambda change: self._ask_what_is_due(), "painted")
         self.observe(lambda change: self._changed("symbol"), "symbol")
         self.observe(lambda change: self._changed("interval"), "interval")
         self.observe(lambda change: self._changed("period"), "period")
@@ -313,11 +320,15 @@ class StockState(ScreenState):
         self.forecast_error = sentence_of(why)
         self._after_forecast()
 
+    def _ask_what_is_due(self) -> None:
+        """The next forecast, once the one before is there and the page has painted what it was told: candles first."""
+        if self._forecast_due and not self.forecasting and (self.painted == 0 or self.painted >= self.news):
+            self._forecast_due = False
+            self.ask_forecast()
+
     def _after_forecast(self) -> None:
         """What is slower comes after it; and if a bar has come meanwhile, the next forecast."""
-        due, self._forecast_due = self._forecast_due, False
-        if due:
-            self.ask_forecast()
+        self._ask_what_is_due()
         if self.bars is not None:
             symbol, interval = self.bars.attrs["symbol"], self.bars.attrs["interval"]
             self._risk.refresh(lambda progress: self.desk.risk(symbol, interval=interval, progress=progress))
@@ -328,7 +339,7 @@ class StockState(ScreenState):
         self._follow({*self.watchlist, *shown})
 
     def _heard(self, quotes: dict[str, Quote]) -> None:
-        """The market has moved: the watchlist at once, the shown symbol's bars as soon as they are read."""
+        """The market has moved: the watchlist at once, the shown symbol's price and bars as soon as these are read."""
         self.watch = tuple(
             replace(row, quote=quotes[row.symbol], closes=(*row.closes[:-1], quotes[row.symbol].close))
             if row.symbol in quotes and row.quote is not None
@@ -338,15 +349,28 @@ class StockState(ScreenState):
         bars = self.bars
         if bars is None or bars.attrs["symbol"] not in quotes or self.busy:
             return
-        self._head(quotes[bars.attrs["symbol"]])
         symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
-        self._newer.refresh(lambda progress: self.desk.history(symbol, start=since, interval=interval, forming=True))
 
-    def _grown(self, newer: pd.DataFrame | None) -> None:
-        """Put newer bars after those that are shown; whatever was set back is read anew."""
+        def question(progress: Progress) -> _News:
+            quote = quotes[symbol]
+            try:
+                return _News(quote, self.desk.history(symbol, start=since, interval=interval, forming=True))
+            except QuantkitError:
+                return _News(quote, None)  # a price is news even where bars cannot be read
+
+        self._newer.refresh(question)
+
+    def _moved_on(self, news: _News | None) -> None:
+        """Quote and candle move together."""
         bars = self.bars
-        if newer is None or bars is None:
+        if news is None or bars is None or news.quote.symbol != bars.attrs["symbol"]:
             return
+        if news.bars is not None:
+            self._grown(bars, news.bars)
+        self._head(news.quote)
+
+    def _grown(self, bars: pd.DataFrame, newer: pd.DataFrame) -> None:
+        """Put newer bars after those that are shown; whatever was set back is read anew."""
         longer = grown(bars, newer)
         if longer is None:
             self._ask_bars()
@@ -356,10 +380,8 @@ class StockState(ScreenState):
         if complete:
             self._ask_indicators()
             self._ask_compared()
-            if self.forecasting:
-                self._forecast_due = True
-            else:
-                self.ask_forecast()
+            self._forecast_due = True
+            self._ask_what_is_due()
 
     def _head(self, quote: Quote) -> None:
         """The quote of the shown symbol, in the panel, the pill and the title."""

@@ -68,32 +68,47 @@ export default {
       return [name, cell];
     });
 
+    function lineOf(row) {
+      const line = document.createElement("tr");
+      line.dataset.symbol = row.symbol;
+      if (row.name) line.title = row.fault ? row.fault : row.name;
+      const first = element("th", "", line);
+      first.scope = "row";
+      element("button", "qk-watch-symbol", first, row.symbol).type = "button";
+      spark(row.closes ?? [], row.trend, element("td", "qk-spark-cell", line));
+      element("td", "", line, row.lastText);
+      const change = element("td", row.kind, line);
+      element("span", "", change, row.changeText);
+      const remove = element("button", "qk-watch-remove", change, "×");
+      remove.type = "button";
+      remove.setAttribute("aria-label", `Remove ${row.symbol}`);
+      remove.addEventListener("click", (event) => { event.stopPropagation(); tell({ remove: row.symbol }); });
+      line.addEventListener("click", () => tell({ choose: row.symbol }));
+      return line;
+    }
+    // Of a list of symbols one moves with most bars: the lines of the others stay as they are.
+    const drawn = new Map();
     function draw() {
-      const focused = document.activeElement?.closest?.("tr")?.dataset.symbol;
-      const within = focused && el.contains(document.activeElement);
       for (const [name, cell] of heads)
         cell.setAttribute("aria-sort", sort.by !== name ? "none" : sort.down ? "descending" : "ascending");
-      body.replaceChildren();
-      for (const row of ordered()) {
-        const line = element("tr", row.symbol === model.get("symbol") ? "on" : "", body);
-        line.dataset.symbol = row.symbol;
-        if (row.name) line.title = row.fault ? row.fault : row.name;
-        const first = element("th", "", line);
-        first.scope = "row";
-        const choose = element("button", "qk-watch-symbol", first, row.symbol);
-        choose.type = "button";
-        if (row.symbol === model.get("symbol")) choose.setAttribute("aria-current", "true");
-        if (within && focused === row.symbol) choose.focus();
-        spark(row.closes ?? [], row.trend, element("td", "qk-spark-cell", line));
-        element("td", "", line, row.lastText);
-        const change = element("td", row.kind, line);
-        element("span", "", change, row.changeText);
-        const remove = element("button", "qk-watch-remove", change, "×");
-        remove.type = "button";
-        remove.setAttribute("aria-label", `Remove ${row.symbol}`);
-        remove.addEventListener("click", (event) => { event.stopPropagation(); tell({ remove: row.symbol }); });
-        line.addEventListener("click", () => tell({ choose: row.symbol }));
+      const focused = el.contains(document.activeElement) && document.activeElement.closest("tr")?.dataset.symbol;
+      const rows = ordered();
+      rows.forEach((row, at) => {
+        const said = JSON.stringify(row);
+        if (drawn.get(row.symbol)?.said !== said) {
+          const line = lineOf(row);
+          drawn.get(row.symbol)?.line.replaceWith(line);
+          drawn.set(row.symbol, { line, said });
+        }
+        const { line } = drawn.get(row.symbol);
+        if (body.children[at] !== line) body.insertBefore(line, body.children[at] ?? null);
+      });
+      while (body.children.length > rows.length) {
+        drawn.delete(body.lastElementChild.dataset.symbol);
+        body.lastElementChild.remove();
       }
+      highlight();
+      if (focused && !body.contains(document.activeElement)) drawn.get(focused)?.line.querySelector("button").focus();
     }
     const highlight = () => {
       for (const line of body.children) {

@@ -18,6 +18,7 @@ from drawn import CANDLES
 from recording import playing
 
 from quantkit import Desk
+from quantkit.data.live import LiveBar
 from quantkit.data.replay import rewind
 
 pytestmark = pytest.mark.browser
@@ -80,6 +81,27 @@ def test_candle_quote_and_forecast_move_in_every_open_screen(server, desk, visit
     for visitor in (stock, predictions):
         assert visitor.errors == []
         assert visitor.foreign == []
+
+
+def test_a_bar_is_a_handful_of_messages(server, desk, visit) -> None:
+    stock = visit()
+    frames: list[Any] = []
+    stock.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: frames.append(frame)))
+    stock.open(server.address("stock", "symbol=MSFT&interval=1m&period=1d&overlays="))
+    stock.page.wait_for_timeout(1500)
+    candle, price = stock.said(LAST_CANDLE), stock.text("[data-qk-last]")
+    frames.clear()
+    bar = desk.history("MSFT", interval="1m", period="1d").iloc[-1]
+    at = int(desk.quote("MSFT").timestamp.timestamp()) * 1_000_000 + 60_000_000
+    close = round(bar["close"] * 0.999, 2)
+    desk.store.live.put([LiveBar("MSFT", at, close, close + 0.05, close - 0.05, close, 1000.0)], [], source="replay")
+    moves(stock, LAST_CANDLE, candle, "the last candle")
+    stock.wait_for("[data-qk-last]", f"{close:,.2f}")
+    stock.page.wait_for_timeout(500)
+    # News, the bar with all its marks, and what the page answers: twenty widgets have changed.
+    assert 1 <= len(frames) <= 10, len(frames)
+    assert price != stock.text("[data-qk-last]")
+    assert stock.errors == []
 
 
 # The first report on minutes takes seconds of a processor that nobody else wants; each further bar, a fraction of one.

@@ -14,6 +14,7 @@ from recording import playing
 from traitlets import dlink
 
 from quantkit import Desk
+from quantkit.core.errors import StoreError
 from quantkit.data.replay import recorded_session, rewind
 from quantkit.ui import question as question_module
 from quantkit.ui.background import Background
@@ -93,6 +94,30 @@ def test_candles_quote_watchlist_forecast_and_risk_move_with_the_market(desk: De
         assert "REPLAY" in state.pill
     finally:
         state.close()
+
+
+def test_a_price_moves_on_where_its_bars_cannot_be_read(desk: Desk, play) -> None:
+    class Unreadable(QuickDesk):
+        fails = False
+
+        def history(self, symbol: str, **question):
+            if self.fails:
+                raise StoreError("the database is locked")
+            return self._desk.history(symbol, **question)
+
+    asked = Unreadable(desk)
+    state = StockState(asked)
+    with ExitStack() as stack:
+        stack.callback(state.close)
+        state.open("symbol=MSFT&interval=1m&period=1d")
+        state.background.settle()
+        before, bars = state.quote, state.bars
+        asked.fails = True
+        play(600.0)
+        until(lambda: state.quote.timestamp > before.timestamp, "the price")
+        assert state.bars is bars
+        asked.fails = False
+        until(lambda: len(state.bars) > len(bars), "the bars")
 
 
 def test_the_predictions_screen_moves_on_with_every_complete_bar(desk: Desk, play, monkeypatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -207,6 +208,52 @@ def test_the_fan_stands_on_the_bar_it_was_made_from(shared_desk, aapl: pd.DataFr
     assert chart.scales.price.min < min(widest.lower)
     chart.show_forecast = False
     assert not any(mark.visible for mark in chart.fan.marks)
+
+
+@pytest.mark.parametrize("interval", ["1d", "1m"])
+def test_the_fan_stays_on_its_bar_when_others_have_come(shared_desk, interval: str) -> None:
+    bars = shared_desk.history("MSFT", period="max", interval=interval)
+    known = bars.iloc[:-3]
+    known.attrs = bars.attrs
+    forecast = shared_desk.predict("MSFT", model="naive", interval=interval)
+    chart = CandleChart(known, forecast=dataclasses.replace(forecast, as_of=known.index[-1]), period="1mo")
+    began = list(chart.fan.mean.x)
+    assert began[0] == len(known) - 1
+    chart.bars = bars
+    assert list(chart.fan.mean.x) == began
+
+
+def test_prices_keep_their_places_while_newer_bars_fit_among_them(aapl: pd.DataFrame) -> None:
+    chart = CandleChart(aapl.iloc[:-2], period="6mo")
+    before = chart.scales.price.min, chart.scales.price.max
+    middle = aapl.copy()
+    middle.iloc[-2:, :4] = float(aapl["close"].iloc[-3])
+    chart.bars = middle.iloc[:-1]
+    assert (chart.scales.price.min, chart.scales.price.max) == before
+    beyond = middle.copy()
+    beyond.iloc[-1, :4] = 2.0 * before[1]
+    chart.bars = beyond
+    assert chart.scales.price.max > 2.0 * before[1]
+    chart.bars = beyond.iloc[:-1]  # set back, and a third of the height is enough again
+    assert chart.scales.price.max < 1.1 * before[1]
+    chart.show(len(aapl) - 20, len(aapl))  # whoever looks closer sees closer
+    seen = chart.visible_bars
+    assert chart.scales.price.max < seen["high"].max() + 0.1 * np.ptp(seen[["low", "high"]].to_numpy())
+
+
+def test_the_navigator_is_drawn_again_once_newer_bars_can_be_seen_in_it(shared_desk) -> None:
+    minutes = shared_desk.history("MSFT", period="max", interval="1m")
+    assert 5_000 < len(minutes) < 8_000, "half of a thousandth is three or four of them"
+    chart = CandleChart(minutes.iloc[:-4], period="1d")
+    drawn = []
+    for left in (3, 2, 1, 0):
+        newer = minutes.iloc[: len(minutes) - left]
+        newer.attrs = minutes.attrs
+        chart.bars = newer
+        drawn.append(int(chart.navigator.line.x[-1]))
+    assert drawn[0] == len(minutes) - 5
+    assert len(minutes) - 3 <= drawn[-1] <= len(minutes) - 1
+    assert chart.navigator.x.max == pytest.approx(chart.limits[1], abs=2.0)
 
 
 def test_a_forecast_that_arrives_draws_its_fan_alone(shared_desk, aapl: pd.DataFrame) -> None:

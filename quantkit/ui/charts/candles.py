@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import bqplot as bq
@@ -53,6 +54,21 @@ PIXELS_PER_CANDLE = 3.2
 #: Pixels on either side of a tick that its label takes.
 LABEL_HALF = 22
 LEAST_BARS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What the price scale reaches from and to, without the room for volume."""
+
+    low: float = math.nan
+    high: float = math.nan
+    traded: bool = False
+
+    def fits(self, bottom: float, top: float, pad: float) -> bool:
+        """Whether prices from `bottom` to `top` stand in it with some of their `pad` around them, and fill it."""
+        room = 0.2 * pad
+        filled = self.high - self.low <= 1.25 * (top - bottom + 2 * pad)
+        return self.low <= bottom - room and self.high >= top + room and filled
 
 
 class CandleChart(widgets.VBox):
@@ -142,6 +158,7 @@ class CandleChart(widgets.VBox):
         self.add_class("qk-chart")
         self.series = Series()
         self._drawn: View | None = None
+        self._fitted = _Fitted()
         self._placed: tuple[float | None, ...] = ()
         self._labelled: tuple[np.ndarray, list[str]] = (np.empty(0), [])
         self._quiet = False
@@ -258,13 +275,13 @@ class CandleChart(widgets.VBox):
             self.generation += 1
             self._judge()
         with self._together():
-            self.navigator.load(self.series.columns, self.limits)
+            self.navigator.load(self.series.columns, self.limits, added)
             if added is None:
                 self.scales.x.min, self.scales.x.max = self._range_of(self.period)
             elif added and self.scales.x.max >= len(before) - 0.5:
                 # Whoever looks at the last bar keeps looking at the last bar.
                 self.scales.x.min, self.scales.x.max = self.scales.x.min + added, self.scales.x.max + added
-            self._draw(force=True)
+            self._draw(force=True, steady=added is not None)
 
     def _range_of(self, period: str) -> tuple[float, float]:
         total = len(self.series)
@@ -277,7 +294,7 @@ class CandleChart(widgets.VBox):
         if not self._quiet and (self._fitting_forecast is not shown or self.fan.shown != self.show_forecast):
             self.fan.shown = self.show_forecast
             with self._together():
-                self._draw(only=self.fan)
+                self._draw(only=self.fan, steady=True)
 
     @property
     def _fitting_forecast(self) -> Any:
@@ -314,7 +331,7 @@ class CandleChart(widgets.VBox):
     def _redraw(self) -> None:
         if not self._quiet:
             with self._together():
-                self._draw(force=True)
+                self._draw(force=True, steady=True)
 
     def _moved(self, change: object) -> None:
         if not self._quiet:
@@ -328,11 +345,11 @@ class CandleChart(widgets.VBox):
         with self._together():
             self._draw()
 
-    def _draw(self, *, force: bool = False, only: Layer | None = None) -> None:
+    def _draw(self, *, force: bool = False, only: Layer | None = None, steady: bool = False) -> None:
         """Bring marks, ticks, navigator and readout in line with the range in sight.
 
         The marks are sent again only when the range has left what is drawn, or another candle size is due; those of
-        `only` in any case.
+        `only` in any case. Where it is the market that has moved and not the eye, prices keep their places (`steady`).
         """
         low, high = self.scales.x.min, self.scales.x.max
         if low is None or not len(self.series):
@@ -355,7 +372,7 @@ class CandleChart(widgets.VBox):
             self._fitting(self.indicators), self.log, self._fitting(self.compared), self._happened(),
         )  # fmt: skip
         self._drawn = view
-        floor = self._fit_prices(view)
+        floor = self._fit_prices(view, steady=steady and before is not None and before.log == view.log)
         for layer in self.layers:
             if fresh or layer is only:
                 layer.draw(view)
@@ -386,8 +403,11 @@ class CandleChart(widgets.VBox):
         margin = math.ceil((high - low) / 4)
         return aggregate(self.series.columns, start - margin, stop + margin, size=size), True
 
-    def _fit_prices(self, view: View) -> float:
-        """Set the price scale to what is in sight; returns the price below which volume stands."""
+    def _fit_prices(self, view: View, *, steady: bool) -> float:
+        """Set the price scale to what is in sight; returns the price below which volume stands.
+
+        A `steady` one stays as it is while it fits: no candle moves but the last, and none is drawn anew for another.
+        """
         extents = [each for each in (layer.extent(view) for layer in self.layers) if each is not None]
         if not extents:  # a scale that was moved from outside, past everything
             last = float(view.columns.close[-1])
@@ -396,10 +416,13 @@ class CandleChart(widgets.VBox):
             float(view.level(end)) for end in (min(low for low, _ in extents), max(high for _, high in extents))
         )
         pad = (top - bottom) * 0.05 or abs(top) * 0.01 or 1.0
-        bottom, top = bottom - pad, top + pad
-        below = 0.0 if not view.candles.volume[view.seen].any() else PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom)
-        self.scales.price.min, self.scales.price.max = bottom - below, top
-        return bottom
+        traded = bool(view.candles.volume[view.seen].any())
+        if steady and traded == self._fitted.traded and self._fitted.fits(bottom, top, pad):
+            return self._fitted.low
+        self._fitted = _Fitted(bottom - pad, top + pad, traded)
+        below = PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom + 2 * pad) if traded else 0.0
+        self.scales.price.min, self.scales.price.max = bottom - pad - below, top + pad
+        return bottom - pad
 
     def _label(self, view: View, width: int, floor: float) -> None:
         candles, seen = view.candles, view.seen

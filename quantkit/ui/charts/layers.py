@@ -6,6 +6,7 @@ chart's scales.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -289,7 +290,8 @@ class FanLayer(Layer):
     def _steps(view: View) -> np.ndarray:
         assert view.forecast is not None
         # Later bars than the one it stands on may have arrived since: it stays where it was made.
-        origin = int(np.searchsorted(view.columns.time, view.forecast.as_of.as_unit("us").value, side="right")) - 1
+        made = view.forecast.as_of.as_unit("us").asm8.astype(np.int64)  # `value` would be nanoseconds
+        origin = int(np.searchsorted(view.columns.time, made, side="right")) - 1
         return origin + np.arange(view.forecast.horizon + 1, dtype=float)
 
     @staticmethod
@@ -315,7 +317,8 @@ class LastPriceLayer(Layer):
         close = view.columns.close
         if not len(close):
             return
-        last, far = float(close[-1]), 4.0 * len(close) + 1000.0 * view.candles.size  # never in sight
+        # Never in sight, and mostly the same after another bar.
+        last, far = float(close[-1]), 2.0 ** math.ceil(math.log2(4.0 * len(close) + 1000.0 * view.candles.size))
         colour = self._tokens.down if len(close) > 1 and last < close[-2] else self._tokens.up
         at = float(view.level(last))
         self.line.x, self.line.y, self.line.colors = np.array([-far, far]), np.array([at, at]), [colour]

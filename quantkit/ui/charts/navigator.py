@@ -14,6 +14,8 @@ from quantkit.ui.theme import Tokens
 __all__ = ["Navigator"]
 
 POINTS = 400
+#: Share of the width that cannot be seen.
+HALF_PIXEL = 0.5 / 1000
 
 
 class Navigator:
@@ -30,6 +32,7 @@ class Navigator:
     def __init__(self, on_range: Callable[[float, float], None], margin: dict[str, int]) -> None:
         self._on_range = on_range
         self._shown: tuple[float, float] | None = None
+        self._waiting = 0
         self.x = bq.LinearScale(allow_padding=False)
         self.y = bq.LinearScale(allow_padding=False)
         self.line = bq.Lines(scales={"x": self.x, "y": self.y}, stroke_width=1.0)
@@ -47,9 +50,17 @@ class Navigator:
         """What changes together."""
         return [self.x, self.y, self.line, self.brush]
 
-    def load(self, columns: BarColumns, limits: tuple[float, float]) -> None:
-        """Draw a series; `limits` are the furthest bar numbers that can be shown."""
+    def load(self, columns: BarColumns, limits: tuple[float, float], added: int | None = None) -> None:
+        """Draw a series; `limits` are the furthest bar numbers that can be shown.
+
+        Where it is the one that is drawn, with `added` bars more, it waits until that can be seen.
+        """
         total = len(columns)
+        self._waiting += added or 0
+        # The last bar that is drawn may have moved as well.
+        if added is not None and self._waiting + 1 < HALF_PIXEL * total:
+            return
+        self._waiting = 0
         step = max(1, -(-total // POINTS))
         at = np.unique(np.append(np.arange(0, total, step), max(total - 1, 0))) if total else np.empty(0, dtype=int)
         close = columns.close[at]
@@ -61,9 +72,11 @@ class Navigator:
         self.line.x, self.line.y = at.astype(float), close
 
     def show(self, low: float, high: float) -> None:
-        """Lay the brush over a range without announcing it."""
-        self._shown = (low, high)
-        self.brush.selected = np.array([low, high])
+        """Lay the brush over a range without announcing it; not for less than half a pixel."""
+        moved = HALF_PIXEL * ((self.x.max or 0.0) - (self.x.min or 0.0))
+        if self._shown is None or max(abs(low - self._shown[0]), abs(high - self._shown[1])) > moved:
+            self._shown = (low, high)
+            self.brush.selected = np.array([low, high])
 
     def paint(self, tokens: Tokens) -> None:
         """Take the colours of a theme."""

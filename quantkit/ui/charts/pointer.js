@@ -370,6 +370,7 @@ export default {
       }, { passive: false });
       // bqplot lays itself out a moment after its place has changed: its own rectangle says when.
       const sized = () => {
+        placed();
         tag();
         const width = Math.round(area()?.width ?? 0);
         if (width > 0 && width !== model.get("width")) { model.set("width", width); model.save_changes(); }
@@ -398,18 +399,25 @@ export default {
     const tag = () => {
       tagging ||= requestAnimationFrame(() => { tagging = 0; if (!stop.signal.aborted) drawTag(); });
     };
-    const drawTag = () => {
+    // Where the plot lies in its overlay, which only its size changes: asking on every bar would lay the page out for it.
+    let place = null;
+    const placed = () => {
       const box = overlay && area();
+      if (!box?.width) return;
+      const frame = overlay.getBoundingClientRect();
+      place = { right: box.right - frame.left, top: box.top - frame.top, height: box.height };
+    };
+    const drawTag = () => {
       const last = meta.last;
       const [bottom, top] = [y.get("min"), y.get("max")];
-      if (!box || !last) return;
+      if (!place) placed();
+      if (!place || !last) return;
       const share = (top - level(last.price)) / (top - bottom);
       overlay.tag.hidden = !(share >= 0 && share <= 1);
       overlay.tag.textContent = price(last.price);
       overlay.tag.className = `qk-tag ${last.kind}`;
-      const frame = overlay.getBoundingClientRect();
       overlay.tag.style.transform =
-        `translate(${box.right - frame.left + 4}px, ${Math.round(box.top - frame.top + share * box.height) - 9}px)`;
+        `translate(${place.right + 4}px, ${Math.round(place.top + share * place.height) - 9}px)`;
     };
     const fresh = () => {
       rows = numbers(model.get("rows"));
