@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return "browser" if file.startswith("tests/browser/") else file
 
     return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_loop(request: pytest.FixtureRequest) -> None:
+    """Playwright's loop can be left running in a thread whose browser tests are over (seen once in two whole runs).
+
+    Answers of a screen would then be handed to a loop that nobody turns.
+    """
+    if request.node.get_closest_marker("browser") is None:
+        asyncio.events._set_running_loop(None)
 
 
 @pytest.fixture

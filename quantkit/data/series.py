@@ -1,7 +1,7 @@
 """One symbol's bars of one interval inside a transaction: read, merged, packed.
 
 Rows are the truth. Where there are many, runs of ``BLOCK`` of them are also kept as columns, in the bytes that numpy
-works with: a row costs about a microsecond to fetch through the driver, a block 0.4 ms. A block is dropped in the same
+works with: a row costs about a microsecond to fetch through the driver, a row in a block a twentieth. A block is dropped in the same
 transaction that touches one of its rows, so that a reader never sees one without the other.
 """
 
@@ -20,7 +20,7 @@ from quantkit.data.tables import bars, bars_blocks, bars_history, forming
 __all__ = ["BLOCK", "EARLIEST", "Columns", "Written", "merge", "pack", "read", "read_as_of", "rewind"]
 
 #: Rows in a block.
-BLOCK: Final = 8192
+BLOCK: Final = 2048
 #: The newest rows stay out of blocks: vendors still change them.
 _TAIL: Final = 256
 EARLIEST, LATEST = -(2**63), 2**63 - 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anywidget
 import comm
@@ -18,7 +18,10 @@ import traitlets as t
 
 from quantkit.ui.background import running_loop
 
-__all__ = ["Outbox", "collected"]
+__all__ = ["WIDGETS", "Outbox", "collected"]
+
+#: Target of the comms of ipywidgets.
+WIDGETS: Final = "jupyter.widget"
 
 
 class Outbox(anywidget.AnyWidget):
@@ -66,7 +69,9 @@ def collected(base: type, outbox: Outbox) -> type:
         def publish_msg(
             self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
         ) -> None:
-            if msg_type != "comm_msg" or not outbox.put(self.comm_id, data, buffers):
+            # Whoever else speaks to the page by a comm has no model there to be given anything.
+            for_widget = msg_type == "comm_msg" and self.target_name == WIDGETS
+            if not (for_widget and outbox.put(self.comm_id, data, buffers)):
                 outbox.flush()
                 super().publish_msg(msg_type, data=data, metadata=metadata, buffers=buffers, **keys)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from comm.base_comm import BaseComm
 
-from quantkit.ui.outbox import Outbox, collected
+from quantkit.ui.outbox import WIDGETS, Outbox, collected
 
 Sent = list[tuple[str, str, Any]]
 
@@ -29,6 +29,9 @@ def comms(sent: Sent, box: Outbox) -> type:
     """Comms as a kernel's, which note what is published."""
 
     class Noted(BaseComm):
+        def __init__(self, comm_id: str, target_name: str = WIDGETS) -> None:
+            super().__init__(target_name, comm_id=comm_id)
+
         def publish_msg(
             self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys
         ) -> None:
@@ -93,6 +96,16 @@ def test_a_widget_that_opens_or_closes_comes_after_what_was_said_before() -> Non
 def test_a_page_that_does_not_listen_gets_every_message_by_itself() -> None:
     sent = turn(lambda kind: kind(comm_id="one").send(update(x=1)), listening=False)
     assert sent == [("comm_open", "one", {}), ("comm_msg", "one", update(x=1))]
+
+
+def test_a_comm_that_is_no_widget_s_speaks_for_itself() -> None:
+    def act(kind: Any) -> None:
+        kind(comm_id="one").send(update(x=1))
+        kind(comm_id="plot", target_name="plot").send("a picture")
+
+    assert [(kind, name) for kind, name, _ in turn(act)] == [
+        ("comm_open", "one"), ("box", ""), ("comm_open", "plot"), ("comm_msg", "plot"),
+    ]  # fmt: skip
 
 
 def test_another_thread_speaks_for_itself() -> None:
