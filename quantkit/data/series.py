@@ -1,8 +1,8 @@
 """One symbol's bars of one interval inside a transaction: read, merged, packed.
 
 Rows are the truth. Where there are many, runs of ``BLOCK`` of them are also kept as columns, in the bytes that numpy
-works with: a row costs about a microsecond to fetch through the driver, a row in a block a twentieth. A block is dropped in the same
-transaction that touches one of its rows, so that a reader never sees one without the other.
+works with: a row costs about a microsecond to fetch through the driver, a row in a block a twentieth. A block is
+dropped in the same transaction that touches one of its rows, so that a reader never sees one without the other.
 """
 
 from __future__ import annotations
