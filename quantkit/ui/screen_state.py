@@ -57,7 +57,7 @@ class ScreenState(t.HasTraits):
         super().__init__()
         self.desk = desk
         self.background = background or Background()
-        self.live = Live(desk, self._heard, lambda number: self.set_trait("news", number))
+        self.live = Live(desk, self._heard, self._told)
         self._settling = False
         for name in ("visible", "painted"):
             self.observe(lambda change: setattr(self.live, change.name, change.new), name)
@@ -71,6 +71,10 @@ class ScreenState(t.HasTraits):
         """Have :meth:`_heard` called with the quotes of these symbols, and of no others, as they come."""
         wanted = frozenset(symbols)
         self.background.ask("live", lambda progress: self.live.follow(wanted), lambda none: None, lambda why: None)
+
+    def _told(self, number: int) -> None:
+        """The news that come now have this number; the page paints them with what :meth:`_heard` changes."""
+        self.news = number
 
     def _heard(self, quotes: dict[str, Quote]) -> None:
         """The market has moved. What of it a screen shows is for the screen to say."""

@@ -52,8 +52,8 @@ class _Series:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _News:
-    quote: Quote
+class _Newer:
+    symbol: str
     bars: pd.DataFrame | None
 
 
@@ -134,7 +134,10 @@ class StockState(ScreenState):
         self._asked = ("", "")
         self._faults: list[str] = []
         self._newer, self._risk = Question(self.background, "newer bars"), Question(self.background, "risk")
+        self._unseen: dict[str, Quote] = {}
+        self._number = 0
         self._newer.observe(lambda change: self._moved_on(change.new), "answer")
+        self._newer.observe(lambda change: self._show_news() if change.new else None, "error")
         self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
         self._forecast_due = False
         with self._settle():
@@ -269,7 +272,7 @@ class StockState(ScreenState):
         self._newer.clear()
         self._risk.clear()
         self.bars, self.failed = series.bars, False
-        self.forecast, self.forecast_error = None, ""
+        self.forecast, self.forecast_error, self._forecast_due = None, "", False
         self._ask_indicators()
         self._ask_compared()
         self._ask_actions()
@@ -338,36 +341,46 @@ class StockState(ScreenState):
         shown = () if self.bars is None else (self.bars.attrs["symbol"],)
         self._follow({*self.watchlist, *shown})
 
+    def _told(self, number: int) -> None:
+        self._number = number
+
     def _heard(self, quotes: dict[str, Quote]) -> None:
-        """The market has moved: the watchlist at once, the shown symbol's price and bars as soon as these are read."""
+        """The market has moved: what is watched at once, or with the bars of the shown symbol, where that is of it."""
+        self._unseen |= quotes
+        bars = self.bars
+        if bars is None or bars.attrs["symbol"] not in quotes or self.busy:
+            self._show_news()
+            return
+        symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
+
+        def question(progress: Progress) -> pd.DataFrame | None:
+            try:
+                return self.desk.history(symbol, start=since, interval=interval, forming=True)
+            except QuantkitError:
+                return None  # a price is news even where bars cannot be read
+
+        self._newer.refresh(lambda progress: _Newer(symbol, question(progress)))
+
+    def _moved_on(self, newer: _Newer | None) -> None:
+        """Candle, quote and watchlist move together: one message to the page, and one picture of it."""
+        self._show_news()
+        bars = self.bars
+        if newer is not None and bars is not None and newer.symbol == bars.attrs["symbol"] and newer.bars is not None:
+            self._grown(bars, newer.bars)
+
+    def _show_news(self) -> None:
+        """Put the quotes that have come into the watchlist, and the shown symbol's into panel, pill and title."""
+        quotes, self._unseen = self._unseen, {}
         self.watch = tuple(
             replace(row, quote=quotes[row.symbol], closes=(*row.closes[:-1], quotes[row.symbol].close))
             if row.symbol in quotes and row.quote is not None
             else row
             for row in self.watch
         )
-        bars = self.bars
-        if bars is None or bars.attrs["symbol"] not in quotes or self.busy:
-            return
-        symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
-
-        def question(progress: Progress) -> _News:
-            quote = quotes[symbol]
-            try:
-                return _News(quote, self.desk.history(symbol, start=since, interval=interval, forming=True))
-            except QuantkitError:
-                return _News(quote, None)  # a price is news even where bars cannot be read
-
-        self._newer.refresh(question)
-
-    def _moved_on(self, news: _News | None) -> None:
-        """Quote and candle move together."""
-        bars = self.bars
-        if news is None or bars is None or news.quote.symbol != bars.attrs["symbol"]:
-            return
-        if news.bars is not None:
-            self._grown(bars, news.bars)
-        self._head(news.quote)
+        shown = None if self.bars is None or self.busy else self.bars.attrs["symbol"]
+        if shown in quotes:
+            self._head(quotes[shown])
+        self.news = self._number
 
     def _grown(self, bars: pd.DataFrame, newer: pd.DataFrame) -> None:
         """Put newer bars after those that are shown; whatever was set back is read anew."""

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +102,9 @@ def test_an_empty_file_becomes_a_store(settings):
 
 
 def test_damaged_pages_are_named_as_such_and_not_made_worse(filled):
+    # Beside a block a damaged row is not looked at: what is read here is the rows themselves.
+    with closing(sqlite3.connect(filled.database)) as raw, raw:
+        raw.execute("DELETE FROM bars_blocks")
     whole = filled.database.read_bytes()
     for start in (len(whole) // 3, len(whole) // 2):
         damaged = bytearray(whole)
