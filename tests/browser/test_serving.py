@@ -417,50 +417,57 @@ def test_an_answer_to_a_page_that_has_just_gone_is_dropped_and_not_read(monkeypa
 # --- visitors who go
 
 
+@pytest.fixture(scope="module")
+def fresh(serve, notebooks):
+    """A server whose kernels nobody has killed or attacked yet."""
+    with serve(notebooks) as running:
+        yield running
+
+
 @pytest.mark.parametrize("batches", [2, pytest.param(5, marks=pytest.mark.soak)])
-def test_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(server, browser, batches):
-    server.wait_for_kernels(POOL, seconds=60)
-    server.settle(POOL)
+def test_pages_opened_and_closed_leave_no_more_kernels_than_the_pool(fresh, browser, batches):
+    fresh.wait_for_kernels(POOL, seconds=60)
+    fresh.settle(POOL)
     context = browser.new_context()
     for batch in range(batches):
         pages = [context.new_page() for _ in range(4)]
         for page in pages:
-            page.goto(server.address("live", f"symbol=S{batch}"), wait_until="commit")
+            page.goto(fresh.address("live", f"symbol=S{batch}"), wait_until="commit")
         for page in pages[:2]:
             page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
         for page in pages:
             page.close()
     context.close()
-    server.wait_for_kernels(POOL, seconds=60)
-    server.settle(POOL)
+    fresh.wait_for_kernels(POOL, seconds=60)
+    fresh.settle(POOL)
 
 
-def test_a_page_that_is_left_ends_its_kernel_at_once(server, visit):
-    server.settle(POOL)
+def test_a_page_that_is_left_ends_its_kernel_at_once(fresh, visit):
+    fresh.settle(POOL)
     visitor = visit()
-    visitor.open(server.address("live"))
-    server.settle(POOL + 1)
-    server.wait_for_kernels(POOL + 1, seconds=60)
+    visitor.open(fresh.address("live"))
+    fresh.settle(POOL + 1)
+    fresh.wait_for_kernels(POOL + 1, seconds=60)
     visitor.page.goto("about:blank")
-    assert server.wait_for_kernels(POOL, seconds=60) < 12, "the grace period of a visitor who only vanished is 15 s"
+    assert fresh.wait_for_kernels(POOL, seconds=60) < 12, "the grace period of a visitor who only vanished is 15 s"
 
 
-def test_a_browser_that_is_killed_leaves_no_kernels(server, launch):
+def test_a_browser_that_is_killed_leaves_no_kernels(fresh, launch):
     me = psutil.Process()
-    server.wait_for_kernels(POOL, seconds=60)
-    server.settle(POOL)
+    fresh.wait_for_kernels(POOL, seconds=60)
+    fresh.settle(POOL)
     before = {child.pid for child in me.children(recursive=True)}
     doomed = launch()
     for _ in range(2):
         page = doomed.new_page()
-        page.goto(server.address("live"), wait_until="commit")
+        page.goto(fresh.address("live"), wait_until="commit")
         page.wait_for_selector('html[data-qk="ready"]', state="attached", timeout=120_000)
-    server.settle(POOL + 2)
+    fresh.settle(POOL + 2)
     started = [child for child in me.children(recursive=True) if child.pid not in before and "chrom" in child.name()]
     for child in started:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has ended with the one before
             child.kill()
-    server.wait_for_kernels(POOL, seconds=60)
+    fresh.wait_for_kernels(POOL, seconds=60)
     with contextlib.suppress(Exception):
         doomed.close()
 
