@@ -20,7 +20,6 @@ import traitlets as t
 
 from quantkit.core.errors import UsageError
 from quantkit.core.schema import check_symbol
-from quantkit.ui.background import running_loop
 from quantkit.ui.outbox import Outbox
 from quantkit.ui.theme import THEMES
 
@@ -151,9 +150,6 @@ class Page(t.HasTraits):
         self._transfers = 0
         self._last = -1
         self._known: set[str] = {"state", "error"}
-        # Price, pill and title change together on every bar: what is said in one turn of the loop is one message.
-        self._loop = running_loop()
-        self._due = False
         self._command.observe(lambda change: self.receive(change.new), "value")
         self.observe(lambda change: self.say(**{change.name: change.new}), list(self._SAID))
         self.observe(lambda change: self._judge(), ["ready", "failed"])
@@ -161,17 +157,16 @@ class Page(t.HasTraits):
 
     def say(self, **values: Any) -> None:
         """Tell the page; what was said before is said again: only the newest message is there when it connects."""
-        transfer: dict[str, Any] = {name: values.pop(name) for name in ("download", "copy") if name in values}
+        transfer = {name: values.pop(name) for name in ("download", "copy") if name in values}
         self._known |= set(values)
         with self.hold_trait_notifications():
             for name, value in values.items():
                 if getattr(self, name) != value:
                     setattr(self, name, value)
-        if transfer or self._loop is None:
-            self._send(transfer)
-        elif not self._due:
-            self._due = True
-            self._loop.call_soon(self._send, {})
+        said = {name: getattr(self, name) for name in self._SAID if name in self._known}
+        message = {name: value for name, value in said.items() if value is not None} | transfer
+        text = escape(json.dumps(message, separators=(",", ":")), quote=True)
+        self._message.value = f"<span class='qk-message' data-qk-message='{text}'></span>"
 
     def download(self, name: str, content: str | bytes, mime: str = "text/csv") -> None:
         """Have the browser save a file."""
@@ -190,13 +185,6 @@ class Page(t.HasTraits):
         """Put a text on the visitor's clipboard."""
         self._transfers += 1
         self.say(copy={"id": self._transfers, "text": text})
-
-    def _send(self, transfer: dict[str, Any]) -> None:
-        self._due = False
-        said = {name: getattr(self, name) for name in self._SAID if name in self._known}
-        message = {name: value for name, value in said.items() if value is not None} | transfer
-        text = escape(json.dumps(message, separators=(",", ":")), quote=True)
-        self._message.value = f"<span class='qk-message' data-qk-message='{text}'></span>"
 
     def _judge(self) -> None:
         # Once there is a figure the screen lives: a later failure is a sentence, not the end of it.

@@ -270,6 +270,7 @@ class StockState(ScreenState):
             self._asked = (self.symbol, self.interval)
         self.error = " ".join(map(sentence_of, self._faults))
         self._newer.clear()
+        self._show_news()  # what waited for the bars of the series before
         self._risk.clear()
         self.bars, self.failed = series.bars, False
         self.forecast, self.forecast_error, self._forecast_due = None, "", False
@@ -353,13 +354,13 @@ class StockState(ScreenState):
             return
         symbol, interval, since = bars.attrs["symbol"], bars.attrs["interval"], bars.index[-2:][0]
 
-        def question(progress: Progress) -> pd.DataFrame | None:
+        def question(progress: Progress) -> _Newer:
             try:
-                return self.desk.history(symbol, start=since, interval=interval, forming=True)
+                return _Newer(symbol, self.desk.history(symbol, start=since, interval=interval, forming=True))
             except QuantkitError:
-                return None  # a price is news even where bars cannot be read
+                return _Newer(symbol, None)  # a price is news even where bars cannot be read
 
-        self._newer.refresh(lambda progress: _Newer(symbol, question(progress)))
+        self._newer.refresh(question)
 
     def _moved_on(self, newer: _Newer | None) -> None:
         """Candle, quote and watchlist move together: one message to the page, and one picture of it."""

@@ -274,9 +274,8 @@ def test_a_correction_inside_a_block_is_read_at_once(store):
 def test_bars_that_fill_gaps_inside_and_between_blocks_are_read_at_once(store, settings):
     bars = bars_of(3 * series.BLOCK + 1000, step="1min")
     late = np.zeros(len(bars), dtype=bool)
-    late[[3, series.BLOCK, series.BLOCK + 1, 2 * series.BLOCK + 1, *range(series.BLOCK + 800, series.BLOCK + 900)]] = (
-        True
-    )
+    late[[3, series.BLOCK, series.BLOCK + 1, 2 * series.BLOCK + 1]] = True
+    late[series.BLOCK + 800 : series.BLOCK + 900] = True
     store.put_bars("AAPL", "1m", bars[~late], source="sample")
     for part in np.array_split(np.flatnonzero(late), 5):
         store.put_bars("AAPL", "1m", bars.iloc[part], source="sample")

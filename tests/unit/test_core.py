@@ -20,7 +20,7 @@ from quantkit.core.returns import (
     prices_from,
     simple_returns,
 )
-from quantkit.core.sessions import session_bars
+from quantkit.core.sessions import session_bars, session_labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,6 +160,16 @@ def test_minutes_gather_into_the_exchanges_own_days():
     daily = session_bars(minutes, "XHKG")
     assert [f"{t:%Y-%m-%d}" for t in daily.index] == ["2022-06-14", "2022-06-15"]
     assert daily.iloc[0][["open", "high", "low", "close", "volume"]].tolist() == [1.0, 5.0, 0.5, 3.0, 3.0]
+
+
+def test_sessions_with_holes_are_what_pandas_gathers(shared_desk):
+    minutes = shared_desk.history("MSFT", period="5d", interval="1m").copy()
+    minutes = minutes.mask(np.random.default_rng(1).random(minutes.shape) < 0.3)
+    minutes.iloc[:390, 0] = np.nan  # a session without an open
+    how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "adj_close": "last"}
+    expected = minutes.groupby(session_labels(minutes.index, "XNYS")).agg(how)
+    pd.testing.assert_frame_equal(session_bars(minutes, "XNYS"), expected, check_freq=False)
+    assert session_bars(minutes.iloc[:0], "XNYS").empty
 
 
 def test_every_error_says_how_a_command_ends():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import json
 import re
@@ -62,25 +61,6 @@ def test_a_linked_trait_is_said_by_itself() -> None:
     page.watchlist = ["KO"]
     assert said(page)["title"] == "MSFT 234.53"
     assert said(page)["watchlist"] == ["KO"]
-
-
-def test_what_is_said_in_one_turn_of_the_loop_is_one_message() -> None:
-    async def speak() -> list[dict[str, Any]]:
-        page = Page()
-        await asyncio.sleep(0)
-        heard: list[dict[str, Any]] = []
-        page._message.observe(lambda change: heard.append(said(page)), "value")
-        page.title, page.pill, page.news = "MSFT 242.37", "REPLAY", 7
-        await asyncio.sleep(0)
-        page.title = "MSFT 242.38"
-        page.copy("a link")
-        await asyncio.sleep(0)
-        return heard
-
-    together, alone, after = asyncio.run(speak())
-    assert (together["title"], together["pill"], together["news"]) == ("MSFT 242.37", "REPLAY", 7)
-    assert (alone["title"], alone["copy"]["text"]) == ("MSFT 242.38", "a link")
-    assert "copy" not in after
 
 
 def test_a_list_that_nobody_has_chosen_is_not_said() -> None:
