@@ -137,7 +137,6 @@ class StockState(ScreenState):
         self._unseen: dict[str, Quote] = {}
         self._number = 0
         self._newer.observe(lambda change: self._moved_on(change.new), "answer")
-        self._newer.observe(lambda change: self._show_news() if change.new else None, "error")
         self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
         self._forecast_due = False
         with self._settle():

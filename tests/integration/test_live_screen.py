@@ -15,6 +15,7 @@ from traitlets import dlink
 
 from quantkit import Desk
 from quantkit.core.errors import StoreError
+from quantkit.data.live import LiveBar
 from quantkit.data.replay import recorded_session, rewind
 from quantkit.ui import question as question_module
 from quantkit.ui.background import Background
@@ -118,6 +119,31 @@ def test_a_price_moves_on_where_its_bars_cannot_be_read(desk: Desk, play) -> Non
         assert state.bars is bars
         asked.fails = False
         until(lambda: len(state.bars) > len(bars), "the bars")
+
+
+def test_a_forecast_waits_until_the_page_has_painted_its_candle(desk: Desk) -> None:
+    state = StockState(QuickDesk(desk))
+    minutes = recorded_session("MSFT").index.as_unit("us").asi8
+
+    def put(number: int) -> None:
+        desk.store.live.put(
+            [LiveBar("MSFT", int(minutes[number]), 240.0, 241.0, 239.0, 240.5, 1.0)], [], source="replay"
+        )
+        until(lambda: state.bars.index[-1].value // 1000 == minutes[number], f"bar {number}")
+
+    with ExitStack() as stack:
+        stack.callback(state.close)
+        state.open("symbol=MSFT&interval=1m&period=1d")
+        state.background.settle()
+        put(0)
+        until(lambda: state.forecast.as_of == state.bars.index[-1], "a forecast, though no page says what it paints")
+        state.painted = state.news
+        put(1)
+        time.sleep(0.5)
+        assert state.painted < state.news
+        assert state.forecast.as_of == state.bars.index[-2]
+        state.painted = state.news
+        until(lambda: state.forecast.as_of == state.bars.index[-1], "the forecast, once its candle is painted")
 
 
 def test_the_predictions_screen_moves_on_with_every_complete_bar(desk: Desk, play, monkeypatch) -> None:

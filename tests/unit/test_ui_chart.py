@@ -234,7 +234,7 @@ def test_prices_keep_their_places_while_newer_bars_fit_among_them(aapl: pd.DataF
     beyond.iloc[-1, :4] = 2.0 * before[1]
     chart.bars = beyond
     assert chart.scales.price.max > 2.0 * before[1]
-    chart.bars = beyond.iloc[:-1]  # set back, and a third of the height is enough again
+    chart.bars = middle  # the forming bar has come back, and a third of the height is enough again
     assert chart.scales.price.max < 1.1 * before[1]
     chart.show(len(aapl) - 20, len(aapl))  # whoever looks closer sees closer
     seen = chart.visible_bars
