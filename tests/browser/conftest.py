@@ -160,7 +160,9 @@ class Served:
         began = time.monotonic()
         while (left := len(self.kernels())) > count:
             if time.monotonic() - began > seconds:
-                pytest.fail(f"{left} kernels run after {seconds:.0f} s, {count} were to be left")
+                about = "; ".join(f"{each.pid} {each.status()} {each.num_threads()} threads" for each in self.kernels())
+                said = self.log.read_text()[-2000:]
+                pytest.fail(f"{left} kernels run after {seconds:.0f} s, {count} were to be left: {about}\n{said}")
             time.sleep(0.5)
         return time.monotonic() - began
 
