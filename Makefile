@@ -57,7 +57,7 @@ lint: $(VENV)/.dev
 # Three at a time on two cores: many tests wait for real processes and browsers. A busy machine can starve these: one that
 # fails is asked twice more, and the summary says so.
 test: $(VENV)/.dev
-	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder --reruns 2 --reruns-delay 3
+	$(BIN)/pytest -q -n 3 --dist loadscope --no-loadscope-reorder --reruns 2 --reruns-delay 3 -r R
 	home=$$(mktemp -d) && QUANTKIT_HOME=$$home $(BIN)/pytest -q -n 2 --dist loadfile --nbval-lax $(NOTEBOOKS); status=$$?; \
 		rm -rf $$home; exit $$status
 

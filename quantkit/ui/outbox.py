@@ -3,12 +3,18 @@
 A bar moves some twenty widgets: marks, scales, axes, panels. By itself each is a message that the kernel signs, the
 server hands on, and the browser unpacks and often paints before the next one is there. Together they are one message
 and one picture.
+
+It also mends what a page misses while it is being laid. The page asks once for the state of all widgets, then loads the
+scripts of their classes; a change that comes in between finds no model yet and is dropped (jupyter-widgets keeps no
+queue for it). Such changes are kept here, and said again once the page listens.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,8 +41,13 @@ class Outbox(anywidget.AnyWidget):
 
     listening = t.Bool(False).tag(sync=True)
 
+    #: What a page that is being laid may not have heard; None where there is no such page.
+    _missed: list[_Change] | None = None
+
     def __init__(self) -> None:
         super().__init__()
+        self._keeping = threading.Lock()
+        self._missed = None
         self._parts: list[dict[str, Any]] = []
         self._buffers: list[Any] = []
         self._loop, self._thread = running_loop(), threading.get_ident()
@@ -44,9 +55,18 @@ class Outbox(anywidget.AnyWidget):
         if kernel is not None and self._loop is not None:
             comm.create_comm = collected(kernel.BaseComm, self)  # the package's own way to have other comms made
 
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:
+        """As any widget's; who asks for all of it is a page that is being laid, and hears nothing before it listens."""
+        if key is None:
+            self._missed = self._missed or []
+            self.listening = False
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        return state
+
     def put(self, name: str, data: Any, buffers: Any) -> bool:
         """Take a message of the comm `name`; False where it must go by itself."""
         if not self.listening or self._loop is None or threading.get_ident() != self._thread:
+            self._keep(_Change(name, data, buffers))
             return False
         if not self._parts:
             self._loop.call_soon(self.flush)
@@ -60,6 +80,37 @@ class Outbox(anywidget.AnyWidget):
             parts, buffers = self._parts, self._buffers
             self._parts, self._buffers = [], []
             self.send({"parts": parts}, buffers)
+
+    def _keep(self, change: _Change) -> None:
+        with self._keeping:
+            if self._missed is not None and change.names is not None:
+                self._missed = [*(each for each in self._missed if not each.replaced_by(change)), change]
+
+    @t.observe("listening")
+    def _say_again(self, change: dict[str, Any]) -> None:
+        if change["new"]:
+            with self._keeping:
+                missed, self._missed = self._missed, None
+            for each in missed or ():
+                self.put(each.comm, each.data, each.buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What a widget said to the page."""
+
+    comm: str
+    data: Any
+    buffers: Any
+
+    @property
+    def names(self) -> Set[str] | None:
+        """Of the traits that it changes; None where it is something else."""
+        return self.data["state"].keys() if self.data.get("method") == "update" else None
+
+    def replaced_by(self, newer: _Change) -> bool:
+        """Whether nothing is left of it once `newer` has come."""
+        return self.comm == newer.comm and self.names <= newer.names  # type: ignore[operator]
 
 
 def collected(base: type, outbox: Outbox) -> type:

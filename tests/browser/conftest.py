@@ -198,7 +198,7 @@ def serving(folder: Path, place: Path, *options: str, home: Path | None = None, 
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "QUANTKIT_HOME": str(home), **environment},
+            env={**os.environ, "QUANTKIT_HOME": str(home), "PYTHONFAULTHANDLER": "1", **environment},
         )  # fmt: skip
     try:
         deadline = time.monotonic() + 60

@@ -91,6 +91,17 @@ def test_a_screen_whose_line_to_its_kernel_is_still_being_laid_is_not_called_rea
     assert guest.said("document.documentElement.dataset.qk") == "loading"
 
 
+def test_what_changes_while_a_page_is_being_laid_is_not_lost(served, visit):
+    server, _ = served
+    guest = visit()
+    guest.open(server.address("late"))
+    # Their states were asked for when they opened, and by the page.
+    guest.page.wait_for_function(
+        "new Set([...document.querySelectorAll('.late')].map((each) => each.textContent)).size === 1"
+    )
+    assert guest.text(".late >> nth=0") == "asked 2 times"
+
+
 def test_a_page_that_gets_none_again_says_so(served, visit):
     server, home = served
     (home / "lost").write_text("2")

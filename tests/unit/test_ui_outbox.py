@@ -125,3 +125,44 @@ def test_without_a_kernel_comms_are_left_alone(monkeypatch: pytest.MonkeyPatch) 
     before = comm.create_comm
     Outbox()
     assert comm.create_comm is before
+
+
+def laid(*said: Any) -> Sent:
+    """What is sent by comms that say `said`, name and data, between a page's look at all states and its listening."""
+
+    def act(kind: Any) -> None:
+        named = {name: kind(comm_id=name) for name in dict.fromkeys(name for name, _ in said)}
+        named["one"].send(update(x=0))
+        box.get_state()
+        for name, data in said:
+            named[name].send(data)
+        box.listening = True
+        named["one"].send(update(z=9))
+
+    sent: Sent = []
+
+    async def run() -> None:
+        nonlocal box
+        box = Wire(sent)
+        act(comms(sent, box))
+        await asyncio.sleep(0)
+
+    box: Any = None
+    asyncio.run(run())
+    return sent
+
+
+def test_what_a_page_may_have_missed_while_it_was_laid_is_said_again_once_it_listens() -> None:
+    *before, (kind, _, (parts, _)) = laid(("one", update(x=1, y=1)), ("other", update(x=5)), ("one", update(y=2)))
+    assert [(name, data) for kind, name, data in before if kind == "comm_msg"] == [
+        ("one", update(x=0)), ("one", update(x=1, y=1)), ("other", update(x=5)), ("one", update(y=2)),
+    ]  # fmt: skip
+    assert kind == "box"
+    assert [(part["id"], part["data"]) for part in parts] == [
+        ("one", update(x=1, y=1)), ("other", update(x=5)), ("one", update(y=2)), ("one", update(z=9)),
+    ]  # fmt: skip
+
+
+def test_only_the_newest_of_what_replaces_each_other_is_said_again() -> None:
+    *_, (_, _, (parts, _)) = laid(*[("one", update(x=x)) for x in range(1000)], ("one", {"method": "custom"}))
+    assert [part["data"] for part in parts] == [update(x=999), update(z=9)]
