@@ -15,6 +15,7 @@ price_basis``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import numpy as np
@@ -81,7 +82,7 @@ def check_symbols(symbols: object, *, at_least: int = 1) -> list[str]:
     """
     if isinstance(symbols, str):
         symbols = re.split(r"[\s,;]+", symbols.strip())
-    if not isinstance(symbols, (list, tuple, set, frozenset, pd.Index, np.ndarray)):
+    if not isinstance(symbols, Iterable):
         raise UsageError(f"{symbols!r} is not a list of symbols; expected something like ['AAPL', 'MSFT']")
     checked = list(dict.fromkeys(check_symbol(symbol) for symbol in symbols))
     if len(checked) < at_least:

@@ -102,7 +102,7 @@ class Collector:
         stall: float = STALL,
     ) -> None:
         self.settings, self.store, self.provider = settings, store, provider
-        self.symbols = check_symbols(list(symbols), at_least=1)
+        self.symbols = check_symbols(symbols, at_least=1)
         self._say, self._recorded, self._stall = say, recorded, stall
         self._clock: Callable[[], int] = getattr(provider, "clock", sql.now)
         self._minutes = MinuteBars(joins_midway=not recorded)

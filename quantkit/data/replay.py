@@ -150,7 +150,7 @@ def rewind(settings: Settings, store: Store, symbols: Sequence[str], *, again: b
 
     market = Market(settings.model_copy(update={"provider": ("replay",)}), store)
     start: dict[str, pd.Timestamp] = {}
-    for symbol in check_symbols(list(symbols)):
+    for symbol in check_symbols(symbols):
         session = recorded_session(symbol)
         stored = store.instrument(symbol)
         if stored is not None and stored.source not in ("sample", "replay"):
