@@ -10,6 +10,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -30,16 +31,15 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-safe dict of the fields, in their order."""
-        hints = get_type_hints(type(self))
         return {
-            field.name: _encode(getattr(self, field.name), hints[field.name], field.name)
+            field.name: _encode(getattr(self, field.name), field.name)
             for field in dataclasses.fields(self)  # type: ignore[arg-type]
         }
 
     @classmethod
     def from_dict(cls: type[R], values: Mapping[str, Any]) -> R:
         """The result that :meth:`to_dict` came from, bit for bit; unknown keys are ignored, missing ones refused."""
-        hints = get_type_hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]
         fields = [field for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
         return cls(**{field.name: _decode(values[field.name], hints[field.name]) for field in fields})
 
@@ -51,12 +51,21 @@ class Result:
         # A trait compares what it held with what it gets, on every bar: two fingerprints are told apart at once.
         if getattr(self, "fingerprint", None) != getattr(other, "fingerprint", None):
             return False
-        return self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+        return all(
+            _encode(getattr(self, field.name), field.name) == _encode(getattr(other, field.name), field.name)
+            for field in dataclasses.fields(self)  # type: ignore[arg-type]
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def _encode(value: Any, hint: Any, name: str) -> Any:
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    """Types of the fields of a class: they are evaluated from text, which costs more than most answers."""
+    return get_type_hints(cls)
+
+
+def _encode(value: Any, name: str) -> Any:
     if value is None:
         return None
     if isinstance(value, (bool, str)):
@@ -72,12 +81,12 @@ def _encode(value: Any, hint: Any, name: str) -> Any:
     if isinstance(value, pd.Series):
         return {"index": _encode_index(value.index), "values": [_encode_float(v, name) for v in value.tolist()]}
     if isinstance(value, pd.DataFrame):
-        columns = {str(c): [_encode(v, None, f"{name}.{c}") for v in value[c].tolist()] for c in value.columns}
+        columns = {str(c): [_encode(v, f"{name}.{c}") for v in value[c].tolist()] for c in value.columns}
         return {"index": _encode_index(value.index), "columns": columns}
     if isinstance(value, Mapping):
-        return {str(key): _encode(each, None, f"{name}.{key}") for key, each in value.items()}
+        return {str(key): _encode(each, f"{name}.{key}") for key, each in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_encode(each, None, name) for each in value]
+        return [_encode(each, name) for each in value]
     raise TypeError(f"{name}: {type(value).__name__} cannot be part of a result")
 
 
