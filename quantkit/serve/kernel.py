@@ -30,8 +30,10 @@ def run(options: list[str], environment: dict[str, str], folder: str | None) -> 
 
     os.setsid()
     parent = os.getppid()
-    # It reads who started it when it is imported, which was before.
-    sys.argv = [LAUNCHER, *options, f"--IPKernelApp.parent_handle={parent}"]
+    # Two things are done when a module is imported, which was before there was a kernel: ipykernel reads who started it,
+    # and ipywidgets registers the channel by which a page asks what all widgets are like, in place of each by itself.
+    late = [f"--IPKernelApp.parent_handle={parent}", "--IPKernelApp.extra_extensions=ipywidgets"]
+    sys.argv = [LAUNCHER, *options, *late]
     setproctitle(" ".join([sys.executable, "-m", *sys.argv]))  # it needs the environment where it was
     os.environ.clear()
     os.environ.update(environment, JPY_PARENT_PID=str(parent))

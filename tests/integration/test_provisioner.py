@@ -61,6 +61,17 @@ def test_it_has_what_was_imported_once_and_an_environment_and_folder_of_its_own(
     asyncio.run(run())
 
 
+def test_a_page_may_ask_for_all_widgets_at_once(tmp_path):
+    """The channel for it is registered when ipywidgets is imported, if that is in a kernel, which it was not."""
+    targets = "sorted(get_ipython().kernel.comm_manager.targets)"
+
+    async def run():
+        async with kernel(tmp_path) as (_, evaluate):
+            assert {"jupyter.widget", "jupyter.widget.control"} <= set(await evaluate(targets))
+
+    asyncio.run(run())
+
+
 def test_two_of_them_draw_different_numbers(tmp_path):
     draw = "(random.random(), np.random.random(), np.random.default_rng().random())"
 
