@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -91,15 +93,23 @@ def test_a_screen_whose_line_to_its_kernel_is_still_being_laid_is_not_called_rea
     assert guest.said("document.documentElement.dataset.qk") == "loading"
 
 
-def test_what_changes_while_a_page_is_being_laid_is_not_lost(served, visit):
-    server, _ = served
+def test_what_changes_while_a_page_is_being_laid_is_not_lost(serve, visit, tmp_path):
+    shutil.copy(Path(__file__).with_name("frame") / "late.ipynb", tmp_path)
     guest = visit()
-    guest.open(server.address("late"))
-    # Their states were asked for when they opened, and then by the page, of all as often.
-    guest.page.wait_for_function(
-        "new Set([...document.querySelectorAll('.late')].map((each) => each.textContent)).size === 1"
-    )
-    assert guest.text(".late >> nth=0") not in {"not asked", "asked 1 times"}
+
+    def late(route):
+        time.sleep(1)
+        route.continue_()
+
+    # The widgets' class comes a second after their states.
+    guest.page.route(re.compile(r"/anywidget/static/(?!remoteEntry).*\.js"), late)
+    with serve(tmp_path, QUANTKIT_NO_BUNDLE="1") as server:
+        guest.open(server.address("late"))
+        # Their states were asked for when they opened, and then by the page, of all as often.
+        guest.page.wait_for_function(
+            "new Set([...document.querySelectorAll('.late')].map((each) => each.textContent)).size === 1"
+        )
+        assert guest.text(".late >> nth=0") not in {"not asked", "asked 1 times"}
 
 
 def test_a_page_that_gets_none_again_says_so(served, visit):
