@@ -16,4 +16,4 @@ def give_way() -> None:
     """
     if hasattr(os, "nice"):
         with suppress(OSError):
-            os.nice(5)
+            os.nice(10)

@@ -28,7 +28,9 @@ def run(options: list[str], environment: dict[str, str], folder: str | None) -> 
     import numpy as np
     from setproctitle import setproctitle
 
-    os.setsid()
+    # A group of its own for signals, in the session of the server: where Linux weighs whole sessions against each other,
+    # as it does by default, a computation that gives way would give way to nobody outside its own.
+    os.setpgrp()
     parent = os.getppid()
     # Two things are done when a module is imported, which was before there was a kernel: ipykernel reads who started it,
     # and ipywidgets registers the channel by which a page asks what all widgets are like, in place of each by itself.
