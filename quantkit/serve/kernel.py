@@ -28,12 +28,12 @@ def run(options: list[str], environment: dict[str, str], folder: str | None) -> 
     import numpy as np
     from setproctitle import setproctitle
 
-    # A group of its own for signals, in the session of the server: where Linux weighs whole sessions against each other,
-    # as it does by default, a computation that gives way would give way to nobody outside its own.
+    # A group of its own for signals, in the session of the server: Linux weighs sessions against each other first, and
+    # a computation that gives way gives way to nobody outside its own.
     os.setpgrp()
     parent = os.getppid()
-    # Two things are done when a module is imported, which was before there was a kernel: ipykernel reads who started it,
-    # and ipywidgets registers the channel by which a page asks what all widgets are like, in place of each by itself.
+    # Two things happen when a module is imported, which was before there was a kernel: ipykernel reads who started it,
+    # and ipywidgets registers the channel by which a page asks what all widgets are like, not each by itself.
     late = [f"--IPKernelApp.parent_handle={parent}", "--IPKernelApp.extra_extensions=ipywidgets"]
     sys.argv = [LAUNCHER, *options, *late]
     setproctitle(" ".join([sys.executable, "-m", *sys.argv]))  # it needs the environment where it was

@@ -423,12 +423,12 @@ def test_a_logarithmic_scale_draws_logarithms_and_says_prices(aapl: pd.DataFrame
     highest = 10.0 ** np.nanmax(chart.candles.sticks.rising.y)
     np.testing.assert_allclose(highest, chart._drawn.candles.high.max(), rtol=0.05)
     assert chart.scales.price.max < np.log10(before) + 0.2
-    said = sorted(float(text.replace(",", "")) for text in chart.price_axis.tick_labels.values())
-    np.testing.assert_allclose(said, sorted(10.0**chart.price_axis.tick_values))
+    said = sorted(float(text.replace(",", "")) for text in chart.axes.price.tick_labels.values())
+    np.testing.assert_allclose(said, sorted(10.0**chart.axes.price.tick_values))
     assert chart.pointer.meta["log"]
     chart.log = False
     assert chart.scales.price.max == before
-    assert chart.price_axis.tick_labels is None
+    assert chart.axes.price.tick_labels is None
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 import bqplot as bq
@@ -18,8 +17,8 @@ from quantkit.core.calendars import PERIODS, check_period
 from quantkit.core.indicators import INDICATORS
 from quantkit.core.schema import check_bars
 from quantkit.ui.charts.aggregate import Candles, aggregate, bars_per_candle
+from quantkit.ui.charts.axes import PriceAxes
 from quantkit.ui.charts.layers import (
-    PRICE_FLOOR,
     ActionLayer,
     CandleLayer,
     FanLayer,
@@ -43,7 +42,6 @@ from quantkit.ui.charts.overlays import (
 )
 from quantkit.ui.charts.pointer import Pointer
 from quantkit.ui.charts.series import Series
-from quantkit.ui.charts.ticks import js_number, log_ticks, price_ticks, time_ticks
 from quantkit.ui.theme import THEMES, ThemeName
 
 __all__ = ["CandleChart"]
@@ -51,24 +49,7 @@ __all__ = ["CandleChart"]
 MARGIN = {"left": 8, "right": 72}
 #: Pixels that a candle needs to be told from its neighbour.
 PIXELS_PER_CANDLE = 3.2
-#: Pixels on either side of a tick that its label takes.
-LABEL_HALF = 22
 LEAST_BARS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    """What the price scale reaches from and to, without the room for volume."""
-
-    low: float = math.nan
-    high: float = math.nan
-    traded: bool = False
-
-    def fits(self, bottom: float, top: float, pad: float) -> bool:
-        """Whether prices from `bottom` to `top` stand in it with some of their `pad` around them, and fill it."""
-        room = 0.2 * pad
-        filled = self.high - self.low <= 1.25 * (top - bottom + 2 * pad)
-        return self.low <= bottom - room and self.high >= top + room and filled
 
 
 class CandleChart(widgets.VBox):
@@ -138,11 +119,10 @@ class CandleChart(widgets.VBox):
             self.volume, self.fan, self.candles, IndicatorLayer(self.scales), ActionLayer(self.scales),
             *(make(self.scales) for make in layers), *self.panes, self.last,
         ]  # fmt: skip
-        self.time_axis = bq.Axis(scale=self.scales.x, grid_lines="solid", tick_values=np.empty(0))
-        self.price_axis = bq.Axis(scale=self.scales.price, side="right", grid_lines="solid")
+        self.axes = PriceAxes(self.scales)
         self.figure = bq.Figure(
             marks=[mark for layer in self.layers for mark in layer.marks],
-            axes=[self.time_axis, self.price_axis, *(axis for layer in self.layers for axis in layer.axes)],
+            axes=[*self.axes.every, *(axis for layer in self.layers for axis in layer.axes)],
             animation_duration=0, padding_x=0, padding_y=0, min_aspect_ratio=0.01, max_aspect_ratio=1000,
             display_toolbar=False,
             fig_margin={"top": 8, "bottom": 24, **MARGIN},
@@ -158,9 +138,7 @@ class CandleChart(widgets.VBox):
         self.add_class("qk-chart")
         self.series = Series()
         self._drawn: View | None = None
-        self._fitted = _Fitted()
         self._placed: tuple[float | None, ...] = ()
-        self._labelled: tuple[np.ndarray, list[str]] = (np.empty(0), [])
         self._quiet = False
         self.paint(theme)
         self.scales.x.observe(self._moved, ["min", "max"])
@@ -214,10 +192,7 @@ class CandleChart(widgets.VBox):
         with self._together():
             for layer in self.layers:
                 layer.paint(tokens)
-            for axis in (self.time_axis, self.price_axis):
-                axis.color, axis.grid_color = tokens.panel, tokens.grid
-                axis.tick_style = {"fill": tokens.muted, "font-size": "11px"}
-            self.price_axis.tick_style |= {"transform": "translateX(6px)"}
+            self.axes.paint(tokens)
             self.figure.background_style = {"fill": tokens.panel}
             self.navigator.paint(tokens)
             self.pointer.paint(name)
@@ -303,31 +278,6 @@ class CandleChart(widgets.VBox):
         named = self.series.symbol or getattr(made, "symbol", "")
         return made if made is not None and (made.symbol, made.interval) == (named, self.series.interval) else None
 
-    def _fitting(self, made: pd.DataFrame | None) -> dict[str, np.ndarray]:
-        """Columns of `made`, unless it is of another series; of bars that came later there is nothing yet."""
-        known = self.series.bars.index
-        named = made.attrs.get("symbol", self.series.symbol) if made is not None else ""
-        if made is None or named != self.series.symbol or not made.index.equals(known[: len(made)]):
-            return {}
-        later = np.full(len(known) - len(made), np.nan)
-        return {str(column): np.append(made[column].to_numpy(dtype=float), later) for column in made}
-
-    def _happened(self) -> dict[str, np.ndarray]:
-        """Actions by kind, each at the first bar of its day or after it."""
-        told, index = self.actions, self.series.bars.index
-        if told is None or told.attrs.get("symbol") != self.series.symbol or not len(index):
-            return {}
-        found: dict[str, np.ndarray] = {}
-        times = pd.DatetimeIndex(told["time"])
-        at = index.searchsorted(times)
-        inside = (at < len(index)) & np.asarray(times >= index[0].normalize())
-        kinds, values = told["kind"].to_numpy(), told["value"].to_numpy(dtype=float)
-        for kind in dict.fromkeys(kinds[inside]):
-            chosen = inside & (kinds == kind)
-            found[str(kind)] = np.full(len(index), np.nan)
-            found[str(kind)][at[chosen]] = values[chosen]
-        return found
-
     def _redraw(self) -> None:
         if not self._quiet:
             with self._together():
@@ -369,15 +319,16 @@ class CandleChart(widgets.VBox):
         candles, fresh = self._candles_for(low, high, size, None if force else before)
         view = View(
             self.series.columns, candles, low, high, self._fitting_forecast, self.series.decimals,
-            self._fitting(self.indicators), self.log, self._fitting(self.compared), self._happened(),
+            self.series.aligned(self.indicators), self.log, self.series.aligned(self.compared),
+            self.series.placed(self.actions),
         )  # fmt: skip
         self._drawn = view
-        floor = self._fit_prices(view, steady=steady and before is not None and before.log == view.log)
+        floor = self.axes.fit(view, self.layers, steady=steady and before is not None and before.log == view.log)
         for layer in self.layers:
             if fresh or layer is only:
                 layer.draw(view)
             layer.fit(view)
-        self._label(view, width, floor)
+        self.axes.label(view, self.series, width, floor=floor, without=self.last.near)
         self.navigator.show(low, high)
         self.at_period = bool(np.allclose((low, high), self._range_of(self.period), atol=0.02))
         meta = self._meta(view, floor)
@@ -402,59 +353,6 @@ class CandleChart(widgets.VBox):
         # Each candle costs the browser several elements, in sight or not.
         margin = math.ceil((high - low) / 4)
         return aggregate(self.series.columns, start - margin, stop + margin, size=size), True
-
-    def _fit_prices(self, view: View, *, steady: bool) -> float:
-        """Set the price scale to what is in sight; returns the price below which volume stands.
-
-        A `steady` one stays as it is while it fits: no candle moves but the last, and none is drawn anew for another.
-        """
-        extents = [each for each in (layer.extent(view) for layer in self.layers) if each is not None]
-        if not extents:  # a scale that was moved from outside, past everything
-            last = float(view.columns.close[-1])
-            extents = [(last, last)]
-        bottom, top = (
-            float(view.level(end)) for end in (min(low for low, _ in extents), max(high for _, high in extents))
-        )
-        pad = (top - bottom) * 0.05 or abs(top) * 0.01 or 1.0
-        traded = bool(view.candles.volume[view.seen].any())
-        if steady and traded == self._fitted.traded and self._fitted.fits(bottom, top, pad):
-            return self._fitted.low
-        self._fitted = _Fitted(bottom - pad, top + pad, traded)
-        below = PRICE_FLOOR / (1 - PRICE_FLOOR) * (top - bottom + 2 * pad) if traded else 0.0
-        self.scales.price.min, self.scales.price.max = bottom - pad - below, top + pad
-        return bottom - pad
-
-    def _label(self, view: View, width: int, floor: float) -> None:
-        candles, seen = view.candles, view.seen
-        clock = pd.DatetimeIndex(self.series.clock[candles.first[seen]].astype("datetime64[ms]"))
-        position = candles.first[seen].astype(float)
-        at, labels = time_ticks(position, clock, most=max(width // 80, 2), intraday=self.series.intraday)
-        # A label whose half would be cut off says less than none.
-        room = (view.high - view.low) / max(width, 1) * LABEL_HALF
-        fits = (at >= view.low + room) & (at <= view.high - room)
-        at, labels = at[fits], [label for label, fit in zip(labels, fits, strict=True) if fit]
-        # Two messages, words before places: bqplot writes a tick's text a moment late, with the words it knew when the
-        # places changed. The words of the places before are kept so that these never stand as bare numbers.
-        before = {js_number(value): text for value, text in zip(*self._labelled, strict=True)}
-        self._labelled = (at, labels)
-        self.time_axis.tick_labels = before | dict(zip(map(js_number, at), labels, strict=True))
-        self.time_axis.tick_values = at
-        self._label_prices(view, floor)
-
-    def _label_prices(self, view: View, floor: float) -> None:
-        ends = (floor, self.scales.price.max)
-        prices = log_ticks(10.0 ** ends[0], 10.0 ** ends[1]) if view.log else price_ticks(*ends)
-        at = view.level(prices)
-        away = ~self.last.near(at)
-        prices, at = prices[away], at[away]
-        step = float(np.diff(prices).min()) if len(prices) > 1 else 1.0
-        finer = min(math.ceil(-math.log10(step) - 1e-9), 6)
-        digits = max(finer, self.series.decimals)
-        self.price_axis.tick_format = f",.{digits}f"
-        # On a logarithmic scale the labels say the prices, not their logarithms.
-        labels = {js_number(level): f"{price:,.{digits}f}" for level, price in zip(at, prices, strict=True)}
-        self.price_axis.tick_labels = labels if view.log else None
-        self.price_axis.tick_values = at
 
     def _meta(self, view: View, floor: float) -> dict[str, Any]:
         close, first = view.columns.close, int(view.candles.first[0]) if len(view.candles) else 0
@@ -498,7 +396,7 @@ class CandleChart(widgets.VBox):
             yield
             return
         members = [
-            *self.figure.marks, *(axis for axis in self.figure.axes if axis is not self.time_axis), self.figure,
+            *self.figure.marks, *(axis for axis in self.figure.axes if axis is not self.axes.time), self.figure,
             self.scales.price, self.scales.volume, self.scales.x, *self.navigator.widgets,
             # The last one here is sent first: it has the browser hold the marks until they come.
             *(part for pane in self.panes for part in pane.every), self.pointer,

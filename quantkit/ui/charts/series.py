@@ -86,6 +86,31 @@ class Series:
         first = max(math.ceil(low - 1e-9), 0)
         return slice(first, max(min(math.floor(high + 1e-9) + 1, len(self)), first))
 
+    def aligned(self, made: pd.DataFrame | None) -> dict[str, np.ndarray]:
+        """Columns of `made` bar by bar, unless it is of another series; of bars that came later there is nothing."""
+        known = self.bars.index
+        named = made.attrs.get("symbol", self.symbol) if made is not None else ""
+        if made is None or named != self.symbol or not made.index.equals(known[: len(made)]):
+            return {}
+        later = np.full(len(known) - len(made), np.nan)
+        return {str(column): np.append(made[column].to_numpy(dtype=float), later) for column in made}
+
+    def placed(self, told: pd.DataFrame | None) -> dict[str, np.ndarray]:
+        """Actions by kind, each at the first bar of its day or after it."""
+        index = self.bars.index
+        if told is None or told.attrs.get("symbol") != self.symbol or not len(index):
+            return {}
+        found: dict[str, np.ndarray] = {}
+        times = pd.DatetimeIndex(told["time"])
+        at = index.searchsorted(times)
+        inside = (at < len(index)) & np.asarray(times >= index[0].normalize())
+        kinds, values = told["kind"].to_numpy(), told["value"].to_numpy(dtype=float)
+        for kind in dict.fromkeys(kinds[inside]):
+            chosen = inside & (kinds == kind)
+            found[str(kind)] = np.full(len(index), np.nan)
+            found[str(kind)][at[chosen]] = values[chosen]
+        return found
+
     def name(self, part: slice) -> str:
         """Name for a file about some bars: symbol, interval, first and last day."""
         symbol = "".join(c if c.isalnum() or c in ".-=" else "_" for c in self.symbol) or "chart"
