@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from html import escape
 
 import pandas as pd
@@ -89,4 +90,9 @@ def date_words(time: pd.Timestamp, interval: str = "1d", zone: str = "UTC") -> s
     """
     if interval == "1d":
         return time.strftime("%Y-%m-%d")
+    return _on_the_clock(time, zone)
+
+
+@lru_cache(maxsize=1024)
+def _on_the_clock(time: pd.Timestamp, zone: str) -> str:
     return time.tz_convert(zone).strftime("%Y-%m-%d %H:%M %Z")

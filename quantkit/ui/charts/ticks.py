@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -105,13 +106,14 @@ def time_ticks(
     for at in chosen[1:]:  # a holiday week can bring two boundaries close together
         if position[at] - position[kept[-1]] >= spread:
             kept.append(at)
-    return position[kept], [_label(time, at, pattern, minutes) for at in kept]
+    return position[kept], [_label(time[at], time[at - 1] if at else None, pattern, minutes) for at in kept]
 
 
-def _label(time: pd.DatetimeIndex, at: int, pattern: str, minutes: int) -> str:
-    stamp = time[at]
-    new_year = at > 0 and time[at - 1].year != stamp.year
-    if pattern == "%H:%M" and at > 0 and time[at - 1].date() != stamp.date():
+@lru_cache(maxsize=1024)
+def _label(stamp: pd.Timestamp, before: pd.Timestamp | None, pattern: str, minutes: int) -> str:
+    """What is written at a time, where the candle before is of another; with each bar most are written again."""
+    new_year = before is not None and before.year != stamp.year
+    if pattern == "%H:%M" and before is not None and before.date() != stamp.date():
         return stamp.strftime("%d %b")
     if pattern == "%Y-%m" and new_year:
         return stamp.strftime("%Y")
