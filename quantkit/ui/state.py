@@ -31,6 +31,8 @@ __all__ = ["StockState", "WatchRow", "pill_words"]
 #: Spans that one-minute bars are kept for; anything longer is looked at in daily bars.
 _MINUTE_PERIODS = frozenset({"1d", "5d", "1mo"})
 _FORECAST_STEPS = 5
+#: Seconds after a candle was painted in which the candles of other visitors go first: processors are shared.
+_BREATH = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +140,7 @@ class StockState(ScreenState):
         self._number = 0
         self._newer.observe(lambda change: self._moved_on(change.new), "answer")
         self._risk.observe(lambda change: self.set_trait("risk", change.new), "answer")
-        self._forecast_due = False
+        self._forecast_due = self._breathing = False
         with self._settle():
             self._take(self.default)
             self.watchlist = list(desk.settings.watchlist)
@@ -325,7 +327,17 @@ class StockState(ScreenState):
 
     def _ask_what_is_due(self) -> None:
         """The next forecast, once the one before is there and the page has painted what it was told: candles first."""
-        if self._forecast_due and not self.forecasting and (self.painted == 0 or self.painted >= self.news):
+        if not self._forecast_due or self.forecasting or self._breathing:
+            return
+        if self.painted == 0:  # no page says what it paints
+            self._ask_next_forecast()
+        elif self.painted >= self.news:
+            self._breathing = True
+            self.background.later(_BREATH, self._ask_next_forecast)
+
+    def _ask_next_forecast(self) -> None:
+        self._breathing = False
+        if self._forecast_due and not self.forecasting:
             self._forecast_due = False
             self.ask_forecast()
 
