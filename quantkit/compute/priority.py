@@ -16,4 +16,4 @@ def give_way() -> None:
     """
     if hasattr(os, "nice"):
         with suppress(OSError):
-            os.nice(10)
+            os.nice(5)

@@ -28,9 +28,7 @@ def run(options: list[str], environment: dict[str, str], folder: str | None) -> 
     import numpy as np
     from setproctitle import setproctitle
 
-    # A group of its own for signals, in the session of the server: Linux weighs sessions against each other first, and
-    # a computation that gives way gives way to nobody outside its own.
-    os.setpgrp()
+    os.setsid()
     parent = os.getppid()
     # Two things happen when a module is imported, which was before there was a kernel: ipykernel reads who started it,
     # and ipywidgets registers the channel by which a page asks what all widgets are like, not each by itself.
