@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantkit.core.errors import StoreError
 from quantkit.core.progress import Progress, silent
@@ -115,9 +115,7 @@ class Forecasts(MarketData):
 
         interval = check_interval(interval)
         question = {"model": check_model(model, interval), "horizon": check_horizon(horizon), "interval": interval}
-        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
-        question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
-        return self._answer(explain, (bars,), question, progress)
+        return self._of_history(explain, symbol, question, ("symbol", "currency"), as_of, progress)
 
     def survey(
         self,
@@ -201,9 +199,7 @@ class Forecasts(MarketData):
             "origins": check_origins(origins),
             "interval": check_interval(interval),
         }
-        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
-        question |= {key: bars.attrs[key] for key in ("symbol", "calendar")}
-        return self._answer(volatility_leaderboard, (bars,), question, progress)
+        return self._of_history(volatility_leaderboard, symbol, question, ("symbol", "calendar"), as_of, progress)
 
     def track_record(self, symbol: str, model: str | None = None, interval: Interval = "1d") -> TrackRecord:
         """Forecasts of `symbol` published before their outcome was known, beside what came.
@@ -255,9 +251,7 @@ class Forecasts(MarketData):
             "level": check_level(level),
             "interval": interval,
         }
-        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
-        question |= {key: bars.attrs[key] for key in ("symbol", "currency")}
-        return self._answer(hindcast, (bars,), question, progress)
+        return self._of_history(hindcast, symbol, question, ("symbol", "currency"), as_of, progress)
 
     def leaderboard(
         self,
@@ -286,8 +280,20 @@ class Forecasts(MarketData):
             "level": check_level(level),
             "interval": check_interval(interval),
         }
-        bars = self.history(symbol, period="max", interval=interval, as_of=as_of)
-        return self._answer(leaderboard, (bars,), {**question, "symbol": bars.attrs["symbol"]}, progress)
+        return self._of_history(leaderboard, symbol, question, ("symbol",), as_of, progress)
+
+    def _of_history(
+        self,
+        function: Any,
+        symbol: str,
+        question: dict[str, Any],
+        told: tuple[str, ...],
+        as_of: When,
+        progress: Progress,
+    ) -> Any:
+        """The answer to `question` of all bars of `symbol`; `told` is what it must know of them beside the numbers."""
+        bars = self.history(symbol, period="max", interval=question["interval"], as_of=as_of)
+        return self._answer(function, (bars,), question | {name: bars.attrs[name] for name in told}, progress)
 
     def _publish(self, forecast: Forecast, calendar: str) -> None:
         """Put the forecast into the ledger; a store that cannot be written costs its place there, not the answer."""

@@ -143,6 +143,7 @@ def test_a_forecast_waits_until_the_page_has_painted_its_candle(desk: Desk) -> N
         assert state.painted < state.news
         assert state.forecast.as_of == state.bars.index[-2]
         state.painted = state.news
+        assert not state.forecasting, "others' candles go first for a moment"
         until(lambda: state.forecast.as_of == state.bars.index[-1], "the forecast, once its candle is painted")
 
 
